@@ -1,0 +1,89 @@
+"""Object keypoint similarity, the suppression of duplicates by it, and the score of a pose."""
+
+from typing import Any
+
+import numpy as np
+
+from keras_simplepose.core.arrays import namespace
+
+
+def oks_matrix(
+    keypoints_a: np.ndarray, areas_a: np.ndarray, keypoints_b: np.ndarray, areas_b: np.ndarray, sigmas: np.ndarray
+) -> np.ndarray:
+    """OKS between every pose of one set and every pose of another, over all K keypoints (as the release's NMS).
+
+    Args:
+        keypoints_a: [N, K, 2] (x, y) in pixels.
+        areas_a: [N] in square pixels; a pair's scale is the mean of its two areas.
+        keypoints_b: [M, K, 2].
+        areas_b: [M].
+        sigmas: [K] OKS constants.
+
+    Returns:
+        [N, M] float64 in [0, 1].
+    """
+    squared = np.square(keypoints_a[:, None] - keypoints_b[None]).sum(-1, dtype=np.float64)
+    area = (areas_a[:, None] + areas_b[None]) / 2 + np.spacing(1.0)
+    return np.exp(-squared / (np.square(2 * np.asarray(sigmas)) * area[..., None] * 2)).mean(-1)
+
+
+def nms(
+    keypoints: np.ndarray, areas: np.ndarray, scores: np.ndarray, sigmas: np.ndarray, threshold: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Greedy OKS suppression: from the highest score down, drops every pose with OKS > threshold to a kept one.
+
+    Args:
+        keypoints: [N, K, 2] (x, y) in pixels, the poses of one image.
+        areas: [N] in square pixels.
+        scores: [N].
+        sigmas: [K] OKS constants.
+        threshold: 0.9 in the release.
+
+    Returns:
+        indices of the kept poses, best first, and their scores.
+    """
+    order = np.argsort(-scores, kind="stable")
+    similarity = oks_matrix(keypoints, areas, keypoints, areas, sigmas)
+    kept: list[int] = []
+    for index in order:
+        if all(similarity[index, other] <= threshold for other in kept):
+            kept.append(index)
+    return np.array(kept, dtype=np.int64), scores[kept]
+
+
+def soft_nms(
+    keypoints: np.ndarray, areas: np.ndarray, scores: np.ndarray, sigmas: np.ndarray, threshold: float, keep: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Soft OKS suppression: each chosen pose multiplies the others' scores by exp(−OKS² / threshold).
+
+    Arguments as `nms`, and `keep`: how many poses are kept at most (20 in the release's later code).
+
+    Returns:
+        indices of the kept poses in the order chosen, and their lowered scores.
+    """
+    similarity = oks_matrix(keypoints, areas, keypoints, areas, sigmas)
+    scores = np.array(scores, dtype=np.float64)
+    left = np.argsort(-scores, kind="stable")
+    kept: list[int] = []
+    while len(left) and len(kept) < keep:
+        best, left = left[0], left[1:]
+        kept.append(best)
+        scores[left] *= np.exp(-np.square(similarity[best, left]) / threshold)
+        left = left[np.argsort(-scores[left], kind="stable")]
+    return np.array(kept, dtype=np.int64), scores[kept]
+
+
+def pose_scores(box_scores: Any, maxima: Any, threshold: float) -> Any:
+    """The score of each pose: box score × mean of its heatmap maxima that exceed the threshold, 0 if none does.
+
+    Args:
+        box_scores: [N] (1 for a ground-truth box).
+        maxima: [N, K] heatmap maxima.
+        threshold: 0.2 in the release.
+
+    Returns:
+        [N], NumPy or a tensor as the arguments are.
+    """
+    ops = namespace(box_scores, maxima)
+    exceeding = ops.where(maxima > threshold, 1.0, 0.0)
+    return box_scores * ops.sum(maxima * exceeding, axis=-1) / ops.maximum(ops.sum(exceeding, axis=-1), 1.0)

@@ -1,0 +1,72 @@
+"""What a model file says about itself: all that prediction needs beside the weights."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from keras_simplepose.core.errors import UserError
+from keras_simplepose.core.geometry import BOX_PADDING
+from keras_simplepose.core.skeletons import Skeleton, skeleton_from_dict
+
+CODECS = ("quarter_offset",)
+
+
+@dataclass(frozen=True)
+class PoseSpec:
+    """The frame a pose network works in.
+
+    Attributes:
+        skeleton: the keypoints it finds.
+        input_size: (H, W) of its crops.
+        heatmap_size: (h, w) of its output.
+        sigma: of the Gaussian targets, in heatmap pixels.
+        codec: how heatmaps are read; "quarter_offset" is the paper's.
+        box_padding: factor by which boxes are widened before cropping.
+    """
+
+    skeleton: Skeleton
+    input_size: tuple[int, int]
+    heatmap_size: tuple[int, int]
+    sigma: float
+    codec: str = "quarter_offset"
+    box_padding: float = BOX_PADDING
+
+    def __post_init__(self):
+        """Checks that the sizes belong together.
+
+        Raises:
+            UserError: the heatmap's aspect ratio differs from the input's, or the codec is unknown.
+        """
+        if self.input_size[0] * self.heatmap_size[1] != self.input_size[1] * self.heatmap_size[0]:
+            raise UserError(f"heatmap size {self.heatmap_size} has not the aspect ratio of the input {self.input_size}")
+        if self.codec not in CODECS:
+            raise UserError(f"codec {self.codec!r} is unknown; there is {', '.join(CODECS)}")
+
+    @property
+    def stride(self) -> float:
+        """Crop pixels per heatmap pixel."""
+        return self.input_size[0] / self.heatmap_size[0]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The specification as JSON-serialisable values."""
+        values = asdict(self) | {"skeleton": self.skeleton.to_dict()}
+        return values | {"input_size": list(self.input_size), "heatmap_size": list(self.heatmap_size)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "PoseSpec":
+        """Reads what `to_dict` wrote.
+
+        Raises:
+            UserError: a value is missing or wrong.
+        """
+        try:
+            return cls(
+                skeleton=skeleton_from_dict(values["skeleton"]),
+                input_size=tuple(int(size) for size in values["input_size"]),
+                heatmap_size=tuple(int(size) for size in values["heatmap_size"]),
+                sigma=float(values["sigma"]),
+                codec=str(values["codec"]),
+                box_padding=float(values["box_padding"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f"the model's pose specification is damaged: {error!r}") from error
