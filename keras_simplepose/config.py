@@ -1,0 +1,137 @@
+"""Every tunable: its default, its unit, its source. One frozen dataclass per purpose; `flags.py` makes flags of them.
+
+Sources: [paper] is Simple Baselines (ECCV 2018) and its official release.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+def option(default: Any, help: str) -> Any:
+    """A dataclass field with its default and the help text its flag shows."""
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The network."""
+
+    backbone: str = option("resnet50", "feature extractor, such as resnet50 (keras.applications) or resnet50_pytorch")
+    backbone_weights: str = option("imagenet", "imagenet, none, or a file of weights for the backbone")
+    alpha: float = option(1.0, "width multiplier of the MobileNet backbones")
+    input_size: tuple[int, ...] = option((256, 192), "height,width of the crop in pixels, multiples of 32 [paper]")
+    deconv_filters: tuple[int, ...] = option((256, 256, 256), "channels of each transposed convolution [paper]")
+    deconv_kernels: tuple[int, ...] = option((4, 4, 4), "kernel size of each transposed convolution: 2, 3 or 4 [paper]")
+    skeleton: str = option("coco17", "coco17, mpii16, posetrack15, or a .toml or .json file")
+    sigma: float = option(2.0, "Gaussian of the targets in heatmap pixels; 3 for 384-class inputs [paper]")
+    initial_model: str = option("", "a .keras model to go on from; its own architecture replaces the options above")
+
+
+@dataclass(frozen=True)
+class TrainingDataConfig:
+    """Training and validation data."""
+
+    prepared: str = option("", "folder written by prepare; without it the images are read directly, which is slower")
+    annotations: str = option("", "COCO keypoint JSON of the training persons, when --prepared is not given")
+    images: str = option("", "folder of the training images, when --prepared is not given")
+    validation_annotations: str = option("", "COCO keypoint JSON to measure AP on; none: no evaluation")
+    validation_images: str = option("", "folder of the validation images")
+    maximum_persons: int = option(0, "use only the first so many persons, for trials; 0: all")
+    shuffle_buffer: int = option(4096, "persons held to be shuffled; the shards' order is shuffled as well")
+    skip_damaged: bool = option(False, "leave out images that cannot be read, count and list them, instead of stopping")
+
+
+@dataclass(frozen=True)
+class AugmentationConfig:
+    """Augmentation of the training crops."""
+
+    scale: float = option(0.3, "standard deviation of the scale factor, which is clipped to 1 ± this [paper]")
+    rotation: float = option(40.0, "standard deviation of the rotation in degrees, clipped to twice this [paper]")
+    rotation_probability: float = option(0.6, "share of crops that are rotated [paper]")
+    flip_probability: float = option(0.5, "share of crops that are mirrored [paper]")
+    shift: float = option(0.0, "largest shift of the centre as a share of the crop, each axis [mmpose: 0.16]")
+    shift_probability: float = option(0.3, "share of crops that are shifted, if --shift is not 0 [mmpose]")
+    half_body_probability: float = option(0.0, "share of crops cut to the upper or lower body [mmpose: 0.3]")
+    half_body_minimum: int = option(9, "least labelled keypoints of a person whose crop may be cut so [mmpose]")
+
+
+@dataclass(frozen=True)
+class OptimizationConfig:
+    """Optimiser and schedule."""
+
+    epochs: int = option(140, "passes over the training persons [paper]")
+    batch_size: int = option(128, "persons per step over all devices [paper: 32 on each of 4]")
+    learning_rate: float = option(1e-3, "of Adam, at the start [paper]")
+    schedule: Literal["steps", "cosine"] = option("steps", "steps: × --drop_factor at --drop_epochs; cosine: down to 0")
+    drop_epochs: tuple[int, ...] = option((90, 120), "0-based epochs at whose start the learning rate drops [paper]")
+    drop_factor: float = option(0.1, "what it is multiplied with then [paper]")
+    warmup_steps: int = option(0, "steps over which the learning rate rises linearly from 0 [paper: none]")
+    adam_epsilon: float = option(1e-8, "PyTorch's default, as the release uses; Keras's is 1e-7 [paper]")
+    ema_momentum: float = option(0.0, "moving average of the weights, which is what is evaluated and kept; 0: none")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """How and where it runs."""
+
+    workdir: str = option("", "folder for checkpoints, curves, pictures and flags.cfg")
+    seed: int = option(0, "of shuffling, augmentation and initial weights")
+    strategy: Literal["auto", "one_device", "mirrored", "multi_worker", "tpu"] = option(
+        "auto", "tf.distribute strategy; auto: mirrored over all GPUs, one_device without"
+    )
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = option("float32", "of the network's layers")
+    jit_compile: Literal["auto", "on", "off"] = option(
+        "auto", "XLA for the training step; auto times both ways if the run is long enough to earn it back"
+    )
+    evaluate_every: int = option(1, "epochs between evaluations on the validation set")
+    picture_count: int = option(8, "crops drawn with targets and predictions at each evaluation; 0: none")
+    resume: bool = option(True, "go on where an interrupted run in the same workdir stopped")
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """Protocol of evaluation and prediction."""
+
+    flip_test: bool = option(True, "average the heatmaps with those of the mirrored crop [paper]")
+    flip_shift: bool = option(True, "move the mirrored heatmaps one column right before averaging [paper]")
+    keypoint_threshold: float = option(0.2, "heatmap maxima above this count in a pose's score [paper]")
+    nms: Literal["hard", "soft", "none"] = option("hard", "suppression of duplicate poses by OKS [paper: hard]")
+    nms_threshold: float = option(0.9, "OKS above which the weaker pose is a duplicate [paper]")
+    soft_nms_keep: int = option(20, "poses kept per image by soft suppression [paper, later code]")
+    evaluation_batch_size: int = option(64, "crops per forward pass")
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """What to evaluate."""
+
+    model: str = option("", "the model: a .keras file")
+    annotations: str = option("", "COCO keypoint JSON with the ground truth")
+    images: str = option("", "folder of the images")
+    detections: str = option("", "COCO detection results with person boxes; without it the ground truth's boxes serve")
+    output: str = option("", "folder for metrics.json and results.json; default: beside the model")
+    metric: Literal["oks", "pckh"] = option("oks", "oks: COCO AP and AR; pckh: MPII, annotations with head boxes")
+    minimum_box_score: float = option(0.0, "detections below this are left out, and counted")
+    codec_only: bool = option(False, "no network: encode, decode and score the ground truth, the codec's ceiling")
+    skip_damaged: bool = option(False, "leave out images that cannot be read, count and list them, instead of stopping")
+
+
+@dataclass(frozen=True)
+class PrepareConfig:
+    """What to prepare."""
+
+    annotations: str = option("", "COCO keypoint JSON")
+    images: str = option("", "folder of the images")
+    output: str = option("", "folder to write the shards and the manifest to")
+    persons_per_shard: int = option(1024, "persons in one TFRecord file")
+    jpeg_quality: int = option(95, "of the patches, 1 to 100")
+    workers: int = option(0, "processes; 0: one per core")
+    skip_damaged: bool = option(False, "leave out images that cannot be read, count and list them, instead of stopping")
+
+
+@dataclass(frozen=True)
+class SyntheticDataConfig:
+    """Rendered people, for a first run without data."""
+
+    synthetic_images: int = option(0, "render so many training images into the workdir and train on them; 0: none")
+    synthetic_validation_images: int = option(100, "rendered images held out to measure AP on")

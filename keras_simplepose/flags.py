@@ -1,0 +1,170 @@
+"""Flags generated from the configuration dataclasses, and back; the frame every command runs in."""
+
+import dataclasses
+import sys
+import textwrap
+import types
+import typing
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from keras_simplepose.core.errors import UserError
+from keras_simplepose.core.files import atomic_path
+
+
+class _TupleParser(flags.ArgumentParser):
+    """Comma-separated values of one type, as a tuple; an empty text is the empty tuple."""
+
+    syntactic_help = "comma-separated"
+
+    def __init__(self, element: type):
+        self.element = element
+
+    def parse(self, argument: Any) -> tuple:
+        if isinstance(argument, tuple):
+            return argument
+        return tuple(self.element(part) for part in argument.split(",") if part.strip())
+
+    def flag_type(self) -> str:
+        return f"comma-separated {self.element.__name__}s"
+
+
+class _TupleSerializer(flags.ArgumentSerializer):
+    def serialize(self, value: tuple) -> str:
+        return ",".join(str(part) for part in value)
+
+
+def _define(values: flags.FlagValues, field: dataclasses.Field, default: Any) -> None:
+    """Defines the flag of one dataclass field."""
+    kind, text = field.type, field.metadata["help"]
+    origin = typing.get_origin(kind)
+    if origin is typing.Literal:
+        flags.DEFINE_enum(field.name, default, list(typing.get_args(kind)), text, flag_values=values)
+    elif origin is tuple:
+        element = typing.get_args(kind)[0]
+        flags.DEFINE(_TupleParser(element), field.name, default, text, values, _TupleSerializer())
+    else:
+        define = {
+            bool: flags.DEFINE_bool,
+            int: flags.DEFINE_integer,
+            float: flags.DEFINE_float,
+            str: flags.DEFINE_string,
+        }
+        define[kind](field.name, default, text, flag_values=values)
+
+
+class CommandLine:
+    """The flags of one command: parsing, help grouped by purpose, and the flags as a flagfile."""
+
+    def __init__(self, program: str, description: str, *configs: Any):
+        """Defines a flag for every field of the given dataclasses or dataclass instances (whose values are defaults).
+
+        Args:
+            program: module name, as in `python -m keras_simplepose.train`.
+            description: what the command does; the first thing `--help` prints.
+            *configs: dataclasses of config.py, or instances where a command wants other defaults.
+        """
+        self.program, self.description = program, description
+        self._configs = [config() if isinstance(config, type) else config for config in configs]
+        self._values = flags.FlagValues()
+        # Read by absl itself before the rest; defined so that a flagfile may name another.
+        flags.DEFINE_string("flagfile", "", "file of flags, one a line, # before a comment", flag_values=self._values)
+        for config in self._configs:
+            for field in dataclasses.fields(config):
+                if field.name not in self._values:
+                    _define(self._values, field, getattr(config, field.name))
+
+    def help(self) -> str:
+        """The flags with defaults, grouped by purpose."""
+        lines = [self.description, "", f"usage: python -m keras_simplepose.{self.program} [--flag=value …]", ""]
+        lines += ["General:", "  --flagfile=FILE", "      read flags from a file, one a line; later flags win", ""]
+        shown: set[str] = set()
+        for config in self._configs:
+            lines.append((type(config).__doc__ or "").strip().splitlines()[0].rstrip(".") + ":")
+            for field in dataclasses.fields(config):
+                if field.name not in shown:
+                    shown.add(field.name)
+                    lines += self._help_of(field.name)
+            lines.append("")
+        return "\n".join(lines)
+
+    def _help_of(self, name: str) -> list[str]:
+        flag = self._values[name]
+        if isinstance(flag, flags.EnumFlag):
+            shape = "=" + "|".join(flag.parser.enum_values)
+        elif isinstance(flag.default, bool):
+            shape = ""
+        else:
+            shape = "=" + flag.flag_type().upper().replace(" ", "-")
+        prefix = "--[no]" if isinstance(flag.default, bool) else "--"
+        default = flag.default_as_str if flag.default not in ("", ()) else "none"
+        text = textwrap.wrap(f"{flag.help} (default: {default})", 100)
+        return [f"  {prefix}{name}{shape}", *(f"      {line}" for line in text)]
+
+    def parse(self, arguments: Sequence[str]) -> list[Any]:
+        """The configurations for a command line's arguments, in the order given to the constructor.
+
+        Raises:
+            UserError: an unknown flag, a stray argument, or a value of the wrong type; the message names it.
+        """
+        try:
+            rest = self._values([self.program, *arguments])[1:]
+        except (flags.Error, ValueError) as error:
+            raise UserError(" ".join(str(error).split()) + "; --help lists the flags") from error
+        if rest:
+            raise UserError(f"stray argument {rest[0]!r}: flags are written --name=value; --help lists them")
+        return [
+            type(config)(**{field.name: self._values[field.name].value for field in dataclasses.fields(config)})
+            for config in self._configs
+        ]
+
+
+def write_flagfile(path: str | Path, program: str, *configs: Any) -> None:
+    """Writes configurations as a flagfile that repeats the run, one flag a line, grouped as `--help` is."""
+    lines = [f"# python -m keras_simplepose.{program} --flagfile={path}"]
+    seen: set[str] = set()
+    for config in configs:
+        lines.append(f"\n# {(type(config).__doc__ or '').strip().splitlines()[0]}")
+        for field in dataclasses.fields(config):
+            if field.name not in seen:
+                seen.add(field.name)
+                value = getattr(config, field.name)
+                text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+                lines.append(f"--{field.name}={text}")
+    with atomic_path(path) as temporary:
+        temporary.write_text("\n".join(lines) + "\n")
+
+
+def require(config: Any, *names: str) -> None:
+    """Checks that flags without a default were given.
+
+    Raises:
+        UserError: naming the first that is missing and what it is for.
+    """
+    for name in names:
+        if getattr(config, name) in ("", ()):
+            text = type(config).__dataclass_fields__[name].metadata["help"]
+            raise UserError(f"--{name} is missing: {text}")
+
+
+def run_command(main: Callable[..., int | None], program: str, description: str, *configs: Any) -> types.NoneType:
+    """Parses the command line, calls `main` with the configurations and leaves with its exit status.
+
+    A `UserError` becomes one line on standard error and status 1; an interrupt status 130.
+    """
+    command_line = CommandLine(program, description, *configs)
+    arguments = sys.argv[1:]
+    if any(argument in ("--help", "-help", "-h", "--helpfull") for argument in arguments):
+        print(command_line.help())
+        sys.exit(0)
+    try:
+        sys.exit(main(*command_line.parse(arguments)) or 0)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,78 @@
+"""The two layers that frame every pose network: pixels in, heatmaps with their specification out."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_simplepose.core.spec import PoseSpec
+
+PACKAGE = "keras_simplepose"
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class PixelNormalization(keras.layers.Layer):
+    """Takes RGB pixels of 0 to 255 to what the backbone was trained on: reordered, less the mean, over the deviation.
+
+    Computed in float32 whatever the policy, then cast to the compute dtype.
+    """
+
+    def __init__(self, mean: Any, std: Any, channel_order: str = "rgb", **kwargs: Any):
+        """Sets the constants.
+
+        Args:
+            mean: 3 numbers on the scale of 0 to 255, in `channel_order`.
+            std: 3 numbers likewise.
+            channel_order: "rgb" or "bgr".
+            **kwargs: of `keras.layers.Layer`.
+        """
+        super().__init__(**kwargs)
+        if channel_order not in ("rgb", "bgr"):
+            raise ValueError(f"channel_order must be 'rgb' or 'bgr', not {channel_order!r}")
+        self.mean, self.std = tuple(map(float, mean)), tuple(map(float, std))
+        self.channel_order = channel_order
+
+    def call(self, pixels: Any) -> Any:
+        """Normalises pixels [B, H, W, 3], uint8 or float, of 0 to 255."""
+        pixels = ops.cast(pixels, "float32")
+        if self.channel_order == "bgr":
+            pixels = ops.flip(pixels, axis=-1)
+        scale = 1 / np.array(self.std, np.float32)
+        shift = -np.array(self.mean, np.float32) * scale
+        return ops.cast(pixels * scale + shift, self.compute_dtype)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The input's."""
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """The constants."""
+        return super().get_config() | {"mean": self.mean, "std": self.std, "channel_order": self.channel_order}
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class Heatmaps(keras.layers.Layer):
+    """The end of a pose network: float32 heatmaps, and the specification that the saved file carries with them."""
+
+    def __init__(self, spec: PoseSpec | dict[str, Any], **kwargs: Any):
+        """Keeps the specification.
+
+        Args:
+            spec: of the network; a dictionary when read from a file.
+            **kwargs: of `keras.layers.Layer`; the dtype is always float32.
+        """
+        super().__init__(**(kwargs | {"dtype": "float32"}))
+        self.spec = spec if isinstance(spec, PoseSpec) else PoseSpec.from_dict(spec)
+
+    def call(self, heatmaps: Any) -> Any:
+        """Casts [B, h, w, K] to float32."""
+        return ops.cast(heatmaps, "float32")
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The input's."""
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """The specification as a dictionary."""
+        return super().get_config() | {"spec": self.spec.to_dict()}
