@@ -11,6 +11,7 @@ from typing import Any
 from keras_simplepose.core.arrays import namespace
 
 BOX_PADDING = 1.25  # The release widens every box by this before cropping.
+HALF_BODY_PADDING = 1.5  # mmpose widens the box of half a body's keypoints by this instead.
 
 
 def box_to_crop(boxes: Any, input_size: tuple[int, int], padding: float = BOX_PADDING) -> tuple[Any, Any]:
@@ -29,6 +30,27 @@ def box_to_crop(boxes: Any, input_size: tuple[int, int], padding: float = BOX_PA
     center = boxes[..., :2] + boxes[..., 2:] / 2
     crop_width = ops.maximum(boxes[..., 2], boxes[..., 3] * (width / height)) * padding
     return center, crop_width
+
+
+def points_to_crop(
+    points: Any, selected: Any, input_size: tuple[int, int], padding: float = HALF_BODY_PADDING
+) -> tuple[Any, Any]:
+    """The crop around some of a person's keypoints: that of the box they span.
+
+    Args:
+        points: [..., K, 2] float (x, y) in image pixels.
+        selected: [..., K] float, > 0 for the points to enclose; without any the crop is not finite.
+        input_size: (height, width) of the network's input.
+        padding: factor on both sides.
+
+    Returns:
+        centre [..., 2] (x, y) and crop width [...], as `box_to_crop`.
+    """
+    ops = namespace(points, selected)
+    inside = selected[..., None] > 0
+    first = ops.min(ops.where(inside, points, math.inf), axis=-2)
+    last = ops.max(ops.where(inside, points, -math.inf), axis=-2)
+    return box_to_crop(ops.concatenate([first, last - first], axis=-1), input_size, padding)
 
 
 def crop_matrix(
