@@ -1,0 +1,37 @@
+"""Top-down human pose estimation for TensorFlow and Keras 3: Simple Baselines, trained, evaluated, tracked, exported.
+
+Names are loaded on first use, so that worker processes and `--help` do not wait for TensorFlow.
+"""
+
+import importlib
+from typing import Any
+
+from keras_simplepose.version import VERSION as __version__
+
+_HOMES = {
+    "EvaluationConfig": "config",
+    "PosePredictor": "engine.predictor",
+    "PoseSpec": "core.spec",
+    "Poses": "engine.predictor",
+    "Skeleton": "core.skeletons",
+    "UserError": "core.errors",
+    "build_pose_model": "models.pose",
+    "load_model": "models.pose",
+    "load_skeleton": "core.skeletons",
+    "pose_spec": "models.pose",
+    "save_model": "models.pose",
+}
+
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])
