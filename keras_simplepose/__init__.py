@@ -1,11 +1,14 @@
 """Top-down human pose estimation for TensorFlow and Keras 3: Simple Baselines, trained, evaluated, tracked, exported.
 
-Names are loaded on first use, so that worker processes and `--help` do not wait for TensorFlow.
+Importing the package registers its layers, so that `keras.saving.load_model` reads its files. The rest is loaded on
+first use; the package's own worker processes load no Keras at all.
 """
 
 import importlib
+import os
 from typing import Any
 
+from keras_simplepose.core.workers import WORKER_VARIABLE
 from keras_simplepose.version import VERSION as __version__
 
 _HOMES = {
@@ -35,3 +38,7 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted([*globals(), *_HOMES])
+
+
+if WORKER_VARIABLE not in os.environ:
+    importlib.import_module(f"{__name__}.models.layers")
