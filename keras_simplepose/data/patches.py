@@ -192,9 +192,8 @@ def _shrink(image: np.ndarray, middle: np.ndarray, scale: float, size: int) -> t
     """The image resampled around `middle` (x, y), cut to where it has content, and the matrix to it."""
     offset = size / 2 - scale * middle
     extent = np.array([image.shape[1] - 1, image.shape[0] - 1])
-    # A point up to a pixel outside still blends the border with black, as sampling the image itself does.
-    first = np.clip(np.floor(offset - scale) + 1, 0, size - 1)
-    last = np.clip(np.ceil(offset + scale * extent + scale) - 1, first, size - 1)
+    first = np.clip(np.floor(offset), 0, size - 1)
+    last = np.clip(np.ceil(offset + scale * extent), first, size - 1)
     matrix = np.array([[scale, 0.0, offset[0] - first[0]], [0.0, scale, offset[1] - first[1]]])
     width, height = (last - first + 1).astype(int).tolist()
     return cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR), matrix
