@@ -12,6 +12,12 @@ def option(default: Any, help: str) -> Any:
     return field(default=default, metadata={"help": help})
 
 
+def same(config: type, name: str) -> Any:
+    """The field of another configuration, default and help text."""
+    there = config.__dataclass_fields__[name]
+    return field(default=there.default, metadata=there.metadata)
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """The network."""
@@ -127,6 +133,19 @@ class PrepareConfig:
     jpeg_quality: int = option(95, "of the patches, 1 to 100")
     workers: int = option(0, "processes; 0: one per core")
     skip_damaged: bool = option(False, "leave out images that cannot be read, count and list them, instead of stopping")
+
+
+@dataclass(frozen=True)
+class PatchConfig:
+    """What the patches must serve; train refuses a set prepared for another model or weaker augmentation."""
+
+    input_size: tuple[int, ...] = same(ModelConfig, "input_size")
+    skeleton: str = same(ModelConfig, "skeleton")
+    scale: float = same(AugmentationConfig, "scale")
+    rotation: float = same(AugmentationConfig, "rotation")
+    shift: float = same(AugmentationConfig, "shift")
+    half_body_probability: float = same(AugmentationConfig, "half_body_probability")
+    half_body_minimum: int = same(AugmentationConfig, "half_body_minimum")
 
 
 @dataclass(frozen=True)
