@@ -1,23 +1,18 @@
 """Preparing a training set: every image read once, every person's patch written to shards, all or nothing."""
 
 import contextlib
-import multiprocessing
 import os
 import random
-import signal
-import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-import cv2
 import tqdm
 
 from keras_simplepose.config import AugmentationConfig, ModelConfig, PrepareConfig
 from keras_simplepose.core.errors import UserError
 from keras_simplepose.core.files import atomic_path, file_hash
 from keras_simplepose.core.skeletons import load_skeleton
+from keras_simplepose.core.workers import bounded_map, worker_pool
 from keras_simplepose.data.coco import PersonSet, load_persons
 from keras_simplepose.data.cutter import CutResult, CutTask, cut_image
 from keras_simplepose.data.patches import PatchSettings
@@ -135,34 +130,5 @@ def _pool(workers: int) -> Iterator[Mapped]:
     if workers == 1:
         yield map
         return
-    # Never forked: this process may have TensorFlow's threads running.
-    context = multiprocessing.get_context("spawn")
-    executor = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker)
-    try:
-        yield lambda function, tasks: bounded_map(executor, function, tasks, IN_FLIGHT * workers)
-    finally:
-        executor.shutdown(cancel_futures=True)
-
-
-def bounded_map(executor, function: Callable, tasks: Iterable, limit: int) -> Iterator:
-    """Results of `function` in the order of `tasks`, of which at most `limit` are under way or waiting to be taken."""
-    pending = deque()
-    for task in tasks:
-        pending.append(executor.submit(function, task))
-        if len(pending) >= limit:
-            yield pending.popleft().result()
-    while pending:
-        yield pending.popleft().result()
-
-
-def _begin_worker() -> None:
-    """One thread a process; an interrupt is the parent's to handle, and its death the worker's end."""
-    cv2.setNumThreads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-
-    def follow() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
+    with worker_pool(workers) as pool:
+        yield lambda function, tasks: bounded_map(pool, function, tasks, IN_FLIGHT * workers)
