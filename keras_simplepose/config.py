@@ -73,7 +73,6 @@ class OptimizationConfig:
     drop_factor: float = option(0.1, "what it is multiplied with then [paper]")
     warmup_steps: int = option(0, "steps over which the learning rate rises linearly from 0 [paper: none]")
     adam_epsilon: float = option(1e-8, "PyTorch's default, as the release uses; Keras's is 1e-7 [paper]")
-    ema_momentum: float = option(0.0, "moving average of the weights, which is what is evaluated and kept; 0: none")
 
 
 @dataclass(frozen=True)

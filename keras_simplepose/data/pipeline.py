@@ -1,0 +1,236 @@
+"""tf.data from prepared shards, or from the images themselves, to batches of patches with drawn transformations."""
+
+import itertools
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from keras_simplepose.config import AugmentationConfig
+from keras_simplepose.core.errors import UserError
+from keras_simplepose.data.augment import draw_transformation, identity_transformation
+from keras_simplepose.data.coco import PersonSet
+from keras_simplepose.data.images import read_image
+from keras_simplepose.data.patches import PatchSettings, make_patch
+from keras_simplepose.data.records import Manifest, parse
+
+SHUFFLE_BYTES = 256 * 2**20  # Most memory the shuffling of decoded patches may take.
+READERS = 4  # Shards read side by side.
+
+
+class PatchSource(Protocol):
+    """Where patches come from. `count` is the number of persons."""
+
+    count: int
+
+    def serial(self, epoch: Any, seed: int, shuffle_buffer: int) -> tf.data.Dataset:
+        """One pass over all persons, shuffled by (seed, epoch) if the buffer is not 0, perhaps still undecoded."""
+
+    def decode(self, element: Any) -> dict[str, tf.Tensor]:
+        """An element of `serial` as a patch: image [P, P, 3] uint8, keypoints, visible, center, crop_width, index."""
+
+
+@dataclass
+class PreparedSource:
+    """The shards that `prepare` wrote.
+
+    Attributes:
+        folder: where they are.
+        manifest: what they hold.
+    """
+
+    folder: Path
+    manifest: Manifest
+
+    @property
+    def count(self) -> int:
+        """The number of persons."""
+        return self.manifest.count
+
+    def serial(self, epoch: Any, seed: int, shuffle_buffer: int) -> tf.data.Dataset:
+        """Serialised records; shards in shuffled order, and records within a buffer."""
+        names = tf.constant([str(self.folder / shard.name) for shard in self.manifest.shards])
+        if shuffle_buffer:
+            names = tf.random.experimental.stateless_shuffle(names, _key(seed, epoch))
+        records = tf.data.Dataset.from_tensor_slices(names).interleave(
+            tf.data.TFRecordDataset, cycle_length=READERS, block_length=16, deterministic=True
+        )
+        return records.shuffle(shuffle_buffer, _shuffle_seed(seed, epoch)) if shuffle_buffer else records
+
+    def decode(self, element: Any) -> dict[str, tf.Tensor]:
+        """Decodes a record."""
+        return parse(element, self.manifest.settings, len(self.manifest.skeleton["keypoints"]))
+
+
+@dataclass
+class ImageSource:
+    """Photographs, each read once a pass however many persons it holds.
+
+    Attributes:
+        persons: the annotations.
+        folder: of the images.
+        settings: of the patches.
+        skip_damaged: go on past images that cannot be read.
+        skipped: what was passed over, by file name, with the reason.
+        error: the first fault, which a graph cannot raise as itself.
+    """
+
+    persons: PersonSet
+    folder: Path
+    settings: PatchSettings
+    skip_damaged: bool = False
+    skipped: dict[str, str] = field(default_factory=dict)
+    error: UserError | None = None
+
+    def __post_init__(self):
+        """Groups the persons by image."""
+        self._groups = list(self.persons.by_image().items())
+
+    @property
+    def count(self) -> int:
+        """The number of persons."""
+        return len(self.persons.persons)
+
+    def serial(self, epoch: Any, seed: int, shuffle_buffer: int) -> tf.data.Dataset:
+        """Patches; images in wholly shuffled order, patches within a buffer of bounded memory."""
+        order = tf.range(len(self._groups))
+        if shuffle_buffer:
+            order = tf.random.experimental.stateless_shuffle(order, _key(seed, epoch))
+        size, keypoints = self.settings.size, self.persons.persons[0].keypoints.shape[0]
+        shapes = {
+            "image": (size, size, 3),
+            "keypoints": (keypoints, 2),
+            "visible": (keypoints,),
+            "center": (2,),
+            "crop_width": (),
+            "index": (),
+        }
+        types = [tf.uint8, *[tf.float32] * 4, tf.int64]
+
+        def load(number: Any) -> dict[str, tf.Tensor]:
+            values = tf.numpy_function(self._patches, [number], types)
+            return {
+                name: tf.ensure_shape(value, (None, *shape))
+                for (name, shape), value in zip(shapes.items(), values, strict=True)
+            }
+
+        patches = tf.data.Dataset.from_tensor_slices(order).map(load, tf.data.AUTOTUNE, deterministic=True).unbatch()
+        if shuffle_buffer:
+            fitting = max(1, SHUFFLE_BYTES // (size * size * 3))
+            patches = patches.shuffle(min(shuffle_buffer, fitting), _shuffle_seed(seed, epoch))
+        return patches
+
+    def decode(self, element: Any) -> dict[str, tf.Tensor]:
+        """The element itself."""
+        return element
+
+    def _patches(self, number: np.ndarray) -> list[np.ndarray]:
+        """The patches of one image, stacked, each field an array."""
+        image_id, persons = self._groups[int(number)]
+        record, size = self.persons.images[image_id], self.settings.size
+        try:
+            image = read_image(self.folder / record.file_name, (record.height, record.width))
+        except UserError as error:
+            if not self.skip_damaged:
+                self.error = self.error or error
+                raise
+            self.skipped[record.file_name] = str(error)
+            persons = []
+        patches = [make_patch(image, person, self.settings) for person in persons]
+        squares = np.zeros((len(patches), size, size, 3), np.uint8)
+        for square, patch in zip(squares, patches, strict=True):
+            square[: patch.image.shape[0], : patch.image.shape[1]] = patch.image
+        count = self.persons.persons[0].keypoints.shape[0]
+        return [
+            squares,
+            np.array([patch.keypoints for patch in patches], np.float32).reshape(-1, count, 2),
+            np.array([patch.visible for patch in patches], np.float32).reshape(-1, count),
+            np.array([patch.center for patch in patches], np.float32).reshape(-1, 2),
+            np.array([patch.crop_width for patch in patches], np.float32),
+            np.array([person.annotation_id for person in persons], np.int64),
+        ]
+
+
+def training_dataset(
+    source: PatchSource,
+    batch_size: int,
+    augmentation: AugmentationConfig,
+    seed: int,
+    shuffle_buffer: int,
+    first_epoch: int = 0,
+) -> tuple[tf.data.Dataset, int]:
+    """Endless batches for training, the same for the same seed on any number of devices.
+
+    Every epoch holds every person once; its last batch, which the release leaves partial, is filled up from the same
+    epoch's first persons, so that batches have one shape (an XLA program each otherwise).
+
+    Args:
+        source: of the patches.
+        batch_size: B, over all devices.
+        augmentation: what is drawn.
+        seed: of shuffling and drawing.
+        shuffle_buffer: persons held to be shuffled.
+        first_epoch: to go on from.
+
+    Returns:
+        the dataset and its steps per epoch. Elements are dictionaries: the patch fields with a leading B; the
+        fields of `Transformation`; data_wait [B] float32, the seconds this batch was waited for.
+    """
+    steps = -(-source.count // batch_size)
+
+    def epoch_stream(epoch: Any) -> tf.data.Dataset:
+        once = source.serial(epoch, seed, shuffle_buffer)
+        return once.repeat().take(steps * batch_size)
+
+    epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
+    patches = epochs.flat_map(epoch_stream).map(source.decode, tf.data.AUTOTUNE, deterministic=True)
+    numbers = tf.data.Dataset.range(first_epoch * steps, np.iinfo(np.int64).max)
+
+    def with_transformation(batch: dict[str, Any], step: Any) -> dict[str, Any]:
+        return batch | draw_transformation(seed, step, batch_size, augmentation).to_dict()
+
+    batches = tf.data.Dataset.zip(patches.batch(batch_size, drop_remainder=True), numbers).map(with_transformation)
+    return _timed(batches.prefetch(2), batch_size), steps
+
+
+def validation_dataset(source: PatchSource, batch_size: int) -> tf.data.Dataset:
+    """Plain crops of every person once, in order; the last batch is padded with patches of `example_weight` 0.
+
+    Elements are as those of `training_dataset`, with example_weight [B] float32 in place of data_wait.
+    """
+    padding = -source.count % batch_size
+    patches = source.serial(0, 0, 0).map(source.decode, tf.data.AUTOTUNE)
+    weights = itertools.chain([1.0] * source.count, [0.0] * padding)
+    weighted = tf.data.Dataset.zip(
+        patches.repeat(), tf.data.Dataset.from_tensor_slices(np.fromiter(weights, np.float32))
+    )
+
+    def plain(batch: dict[str, Any], weight: Any) -> dict[str, Any]:
+        return batch | identity_transformation(batch_size).to_dict() | {"example_weight": weight}
+
+    return weighted.batch(batch_size, drop_remainder=True).map(plain).prefetch(2)
+
+
+def _key(seed: int, epoch: Any) -> tf.Tensor:
+    return tf.stack([tf.constant(seed, tf.int64), tf.cast(epoch, tf.int64)])
+
+
+def _shuffle_seed(seed: int, epoch: Any) -> tf.Tensor:
+    """One number that differs between epochs and between runs."""
+    return tf.random.stateless_uniform([], _key(seed, epoch), 0, np.iinfo(np.int64).max, tf.int64)
+
+
+def _timed(dataset: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
+    """Adds data_wait: the clock is read before and after each batch is fetched, zip being in order."""
+    clock = tf.data.Dataset.range(np.iinfo(np.int64).max).map(lambda _: tf.timestamp())
+    timed = tf.data.Dataset.zip(clock, dataset, clock)
+
+    def add(before: Any, batch: dict[str, Any], after: Any) -> dict[str, Any]:
+        return batch | {"data_wait": tf.fill([batch_size], tf.cast(after - before, tf.float32))}
+
+    options = tf.data.Options()
+    options.experimental_optimization.inject_prefetch = False  # It would hide the wait in a thread.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return timed.map(add).with_options(options)

@@ -1,0 +1,77 @@
+"""Command: train a pose network."""
+
+from pathlib import Path
+
+from keras_simplepose.config import (
+    AugmentationConfig,
+    EvaluationConfig,
+    ModelConfig,
+    OptimizationConfig,
+    RunConfig,
+    SyntheticDataConfig,
+    TrainingDataConfig,
+)
+from keras_simplepose.core.errors import UserError
+from keras_simplepose.flags import CommandLine, require, run_command, write_flagfile
+
+DESCRIPTION = """Trains a pose network and measures its AP.
+
+Data: --prepared (what prepare wrote), or --annotations and --images, or --synthetic_images.
+Results go to --workdir: best.keras, last.keras, curves.csv, curves.png, evaluations.jsonl, examples.png, tensorboard/.
+The same command goes on where an interrupted run stopped."""
+
+CONFIGS = (
+    TrainingDataConfig,
+    SyntheticDataConfig,
+    ModelConfig,
+    AugmentationConfig,
+    OptimizationConfig,
+    RunConfig,
+    EvaluationConfig,
+)
+
+
+def main(
+    data: TrainingDataConfig,
+    synthetic: SyntheticDataConfig,
+    model: ModelConfig,
+    augmentation: AugmentationConfig,
+    optimization: OptimizationConfig,
+    run: RunConfig,
+    evaluation: EvaluationConfig,
+) -> None:
+    """Runs the training and says where everything is."""
+    from keras_simplepose.engine.quickstart import make_data
+    from keras_simplepose.engine.trainer import TrainingConfig, train
+    from keras_simplepose.viz.training import draw_curves, draw_examples
+
+    require(run, "workdir")
+    workdir = Path(run.workdir)
+    write_flags(workdir, data, synthetic, model, augmentation, optimization, run, evaluation)
+    if synthetic.synthetic_images:
+        data = make_data(data, synthetic, model, augmentation, workdir / "data", run.seed)
+    config = TrainingConfig(model, data, augmentation, optimization, run, evaluation)
+    result = train(config, draw_examples, draw_curves)
+    for name, reason in result.skipped.items():
+        print(f"skipped {name}: {reason}")
+    print(f"\nmodel     {result.model}\nmetrics   {workdir / 'evaluations.jsonl'}")
+    print(f"curves    {workdir / 'curves.png'} and {workdir / 'curves.csv'}\nexamples  {workdir / 'examples.png'}")
+    print(f"flags     {workdir / 'flags.cfg'}\nwatch     tensorboard --logdir={workdir / 'tensorboard'}")
+
+
+def write_flags(workdir: Path, *configs: object) -> None:
+    """Keeps the flags of a run; going on with one needs the same.
+
+    Raises:
+        UserError: the folder holds a run with other flags, or cannot be written to.
+    """
+    path = workdir / "flags.cfg"
+    if path.exists():
+        before = CommandLine("train", "", *CONFIGS).parse([f"--flagfile={path}"])
+        if before != list(configs):
+            raise UserError(f"--workdir={workdir} holds a run with other flags (see {path}); choose a new folder")
+    write_flagfile(path, "train", *configs)
+
+
+if __name__ == "__main__":
+    run_command(main, "train", DESCRIPTION, *CONFIGS)
