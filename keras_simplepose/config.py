@@ -153,3 +153,31 @@ class SyntheticDataConfig:
 
     synthetic_images: int = option(0, "render so many training images into the workdir and train on them; 0: none")
     synthetic_validation_images: int = option(100, "rendered images held out to measure AP on")
+
+
+@dataclass(frozen=True)
+class ConvertConfig:
+    """What to convert."""
+
+    checkpoint: str = option(
+        "", "PyTorch checkpoint (.pth.tar, .pth, .pt, .safetensors); with --to_torch a .keras model"
+    )
+    output: str = option("", "file to write: a .keras model; with --to_torch a .pth.tar, .pth, .pt or .safetensors")
+    source: Literal["auto", "official", "mmpose", "torchvision"] = option(
+        "auto",
+        "whose conventions hold; auto: told from the tensors' names. torchvision has a backbone only: its head is new",
+    )
+    style: Literal["auto", "pytorch", "caffe"] = option(
+        "auto", "where a ResNet strides, which no tensor tells; auto: pytorch, refused if the path speaks of caffe"
+    )
+    input_size: tuple[int, ...] = option(
+        (), "height,width of the crop; default: from the file's name, else the source's"
+    )
+    channel_order: Literal["auto", "rgb", "bgr"] = option("auto", "of the pixels the weights saw; auto: the source's")
+    mean: tuple[float, ...] = option((), "3 numbers on 0 to 255, in the channel order; default: the source's")
+    std: tuple[float, ...] = option((), "3 numbers on 0 to 255, in the channel order; default: the source's")
+    sigma: float = option(0.0, "of the training targets, in heatmap pixels; 0: 3 at 384-class inputs, else 2 [paper]")
+    skeleton: str = option("", "name or file; default: coco17 for 17 keypoints, mpii16 for 16")
+    verify: bool = option(False, "run both networks first; write nothing unless they agree")
+    verify_images: str = option("", "image or folder of images for --verify, beside random crops")
+    to_torch: bool = option(False, "the other way: write a checkpoint in the official layout from a .keras model")

@@ -8,6 +8,7 @@ from typing import Any
 from keras import applications
 
 from keras_simplepose.core.errors import UserError
+from keras_simplepose.models.mobilenet import mobilenet_v2
 from keras_simplepose.models.resnet import STAGES, resnet
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)  # RGB, 0–255: torchvision's (.485, .456, .406) × 255.
@@ -76,6 +77,9 @@ BACKBONES: dict[str, Backbone] = {
         for style in ("pytorch", "caffe")
     },
     "mobilenetv2": Backbone(_application(applications.MobileNetV2, takes_alpha=True), _PLUS_MINUS_ONE, has_alpha=True),
+    "mobilenetv2_pytorch": Backbone(
+        lambda x, weights, alpha: mobilenet_v2(x, alpha), Normalization(), has_imagenet_weights=False, has_alpha=True
+    ),
     **{
         f"mobilenetv3{size}": Backbone(
             _application(

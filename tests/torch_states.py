@@ -1,0 +1,41 @@
+"""Random weights for the PyTorch networks, with random batch normalisation: fresh statistics hide errors."""
+
+import math
+
+import torch
+
+from keras_simplepose.engine.torch_twin import build_twin
+
+
+def random_state(architecture, seed=0):
+    """A state dictionary of the architecture whose activations keep their scale and whose heatmaps are of order 1."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def uniform(like, low, high):
+        return low + (high - low) * torch.rand(like.shape, generator=generator)
+
+    def normal(like, deviation):
+        return deviation * torch.randn(like.shape, generator=generator)
+
+    state = build_twin(architecture).state_dict()
+    for name, value in state.items():
+        if name.endswith("running_var"):
+            state[name] = uniform(value, 0.5, 2.0)
+        elif name.endswith("running_mean") or name.endswith("bias"):
+            state[name] = normal(value, 0.2)
+        elif value.ndim == 1:
+            # The last normalisation of a residual branch is kept small, else the sum grows with depth.
+            state[name] = uniform(value, 0.1, 0.5) if ".bn3." in name else uniform(value, 0.5, 1.5)
+        elif value.ndim == 4:
+            deconv = name.startswith("deconv_layers")
+            fan_in = value.shape[0] * value[0, 0].numel() / 4 if deconv else value[0].numel()
+            state[name] = normal(value, math.sqrt((1 if name == "final_layer.weight" else 2) / fan_in))
+    return state
+
+
+def pose_state(depth=50, style="pytorch", filters=(256, 256, 256), kernels=(4, 4, 4), keypoints=17, seed=0):
+    """Architecture and random state of a pose ResNet."""
+    from keras_simplepose.engine.torch_architecture import Architecture
+
+    architecture = Architecture(f"resnet{depth}_{style}", 1.0, tuple(filters), tuple(kernels), keypoints)
+    return architecture, random_state(architecture, seed)
