@@ -25,8 +25,8 @@ class PatchSource(Protocol):
 
     count: int
 
-    def serial(self, epoch: Any, seed: int, shuffle_buffer: int) -> tf.data.Dataset:
-        """One pass over all persons, shuffled by (seed, epoch) if the buffer is not 0, perhaps still undecoded."""
+    def serial(self, seed: int, shuffle_buffer: int) -> tf.data.Dataset:
+        """One pass over all persons, anew in another order each time if the buffer is not 0, perhaps undecoded."""
 
     def decode(self, element: Any) -> dict[str, tf.Tensor]:
         """An element of `serial` as a patch: image [P, P, 3] uint8, keypoints, visible, center, crop_width, index."""
@@ -49,19 +49,18 @@ class PreparedSource:
         """The number of persons."""
         return self.manifest.count
 
-    def serial(self, epoch: Any, seed: int, shuffle_buffer: int) -> tf.data.Dataset:
+    def serial(self, seed: int, shuffle_buffer: int) -> tf.data.Dataset:
         """Serialised records; shards in shuffled order, and records within a buffer."""
-        names = tf.constant([str(self.folder / shard.name) for shard in self.manifest.shards])
+        names = [str(self.folder / shard.name) for shard in self.manifest.shards]
+        shards = tf.data.Dataset.from_tensor_slices(names)
         if shuffle_buffer:
-            names = tf.random.experimental.stateless_shuffle(names, _key(seed, epoch))
-        records = tf.data.Dataset.from_tensor_slices(names).interleave(
-            tf.data.TFRecordDataset, cycle_length=READERS, block_length=16, deterministic=True
-        )
-        return records.shuffle(shuffle_buffer, _shuffle_seed(seed, epoch)) if shuffle_buffer else records
+            shards = shards.shuffle(len(names), seed)
+        records = shards.interleave(tf.data.TFRecordDataset, cycle_length=READERS, block_length=16, deterministic=True)
+        return records.shuffle(shuffle_buffer, seed) if shuffle_buffer else records
 
     def decode(self, element: Any) -> dict[str, tf.Tensor]:
         """Decodes a record."""
-        return parse(element, self.manifest.settings, len(self.manifest.skeleton["keypoints"]))
+        return parse(element, self.manifest.settings, len(self.manifest.skeleton.keypoints))
 
 
 @dataclass
@@ -93,11 +92,11 @@ class ImageSource:
         """The number of persons."""
         return len(self.persons.persons)
 
-    def serial(self, epoch: Any, seed: int, shuffle_buffer: int) -> tf.data.Dataset:
+    def serial(self, seed: int, shuffle_buffer: int) -> tf.data.Dataset:
         """Patches; images in wholly shuffled order, patches within a buffer of bounded memory."""
-        order = tf.range(len(self._groups))
+        numbers = tf.data.Dataset.range(len(self._groups))
         if shuffle_buffer:
-            order = tf.random.experimental.stateless_shuffle(order, _key(seed, epoch))
+            numbers = numbers.shuffle(len(self._groups), seed)
         size, keypoints = self.settings.size, self.persons.persons[0].keypoints.shape[0]
         shapes = {
             "image": (size, size, 3),
@@ -116,10 +115,10 @@ class ImageSource:
                 for (name, shape), value in zip(shapes.items(), values, strict=True)
             }
 
-        patches = tf.data.Dataset.from_tensor_slices(order).map(load, tf.data.AUTOTUNE, deterministic=True).unbatch()
+        patches = numbers.map(load, tf.data.AUTOTUNE, deterministic=True).unbatch()
         if shuffle_buffer:
             fitting = max(1, SHUFFLE_BYTES // (size * size * 3))
-            patches = patches.shuffle(min(shuffle_buffer, fitting), _shuffle_seed(seed, epoch))
+            patches = patches.shuffle(min(shuffle_buffer, fitting), seed)
         return patches
 
     def decode(self, element: Any) -> dict[str, tf.Tensor]:
@@ -163,8 +162,8 @@ def training_dataset(
 ) -> tuple[tf.data.Dataset, int]:
     """Endless batches for training, the same for the same seed on any number of devices.
 
-    Every epoch holds every person once; its last batch, which the release leaves partial, is filled up from the same
-    epoch's first persons, so that batches have one shape (an XLA program each otherwise).
+    Every epoch holds every person once; its last batch, which the release leaves partial, is filled up with a
+    few persons drawn anew, so that batches have one shape (an XLA program each otherwise).
 
     Args:
         source: of the patches.
@@ -172,7 +171,7 @@ def training_dataset(
         augmentation: what is drawn.
         seed: of shuffling and drawing.
         shuffle_buffer: persons held to be shuffled.
-        first_epoch: to go on from.
+        first_epoch: to go on from; the order then differs from that of an uninterrupted run, what is drawn does not.
 
     Returns:
         the dataset and its steps per epoch. Elements are dictionaries: the patch fields with a leading B; the
@@ -180,12 +179,9 @@ def training_dataset(
     """
     steps = -(-source.count // batch_size)
 
-    def epoch_stream(epoch: Any) -> tf.data.Dataset:
-        once = source.serial(epoch, seed, shuffle_buffer)
-        return once.repeat().take(steps * batch_size)
-
-    epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
-    patches = epochs.flat_map(epoch_stream).map(source.decode, tf.data.AUTOTUNE, deterministic=True)
+    once = source.serial(seed + first_epoch, shuffle_buffer)
+    epoch = once.concatenate(once.take(-source.count % batch_size))
+    patches = epoch.repeat().map(source.decode, tf.data.AUTOTUNE, deterministic=True)
     numbers = tf.data.Dataset.range(first_epoch * steps, np.iinfo(np.int64).max)
 
     def with_transformation(batch: dict[str, Any], step: Any) -> dict[str, Any]:
@@ -201,7 +197,7 @@ def validation_dataset(source: PatchSource, batch_size: int) -> tf.data.Dataset:
     Elements are as those of `training_dataset`, with example_weight [B] float32 in place of data_wait.
     """
     padding = -source.count % batch_size
-    patches = source.serial(0, 0, 0).map(source.decode, tf.data.AUTOTUNE)
+    patches = source.serial(0, 0).map(source.decode, tf.data.AUTOTUNE)
     weights = itertools.chain([1.0] * source.count, [0.0] * padding)
     weighted = tf.data.Dataset.zip(
         patches.repeat(), tf.data.Dataset.from_tensor_slices(np.fromiter(weights, np.float32))
@@ -211,15 +207,6 @@ def validation_dataset(source: PatchSource, batch_size: int) -> tf.data.Dataset:
         return batch | identity_transformation(batch_size).to_dict() | {"example_weight": weight}
 
     return weighted.batch(batch_size, drop_remainder=True).map(plain).prefetch(2)
-
-
-def _key(seed: int, epoch: Any) -> tf.Tensor:
-    return tf.stack([tf.constant(seed, tf.int64), tf.cast(epoch, tf.int64)])
-
-
-def _shuffle_seed(seed: int, epoch: Any) -> tf.Tensor:
-    """One number that differs between epochs and between runs."""
-    return tf.random.stateless_uniform([], _key(seed, epoch), 0, np.iinfo(np.int64).max, tf.int64)
 
 
 def _timed(dataset: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:

@@ -38,7 +38,8 @@ from keras_simplepose.engine.callbacks import (
     EpochReport,
     NonFiniteLossGuard,
 )
-from keras_simplepose.engine.converter import is_checkpoint, load_backbone_weights
+from keras_simplepose.engine.checkpoints import is_checkpoint
+from keras_simplepose.engine.converter import load_backbone_weights
 from keras_simplepose.engine.evaluator import evaluate_predictor
 from keras_simplepose.engine.predictor import PosePredictor
 from keras_simplepose.engine.schedule import TrainingSchedule
@@ -242,8 +243,9 @@ def _evaluation(config: TrainingConfig, network: keras.Model, persons: PersonSet
     predictor = PosePredictor.from_model(network, config.evaluation)
 
     def average_precision() -> dict[str, float]:
+        skip = config.data.skip_damaged
         return evaluate_predictor(
-            predictor, persons, images, config=config.evaluation, progress=False, skip_damaged=config.data.skip_damaged
+            predictor, persons, images, evaluation=config.evaluation, progress=False, skip_damaged=skip
         ).metrics
 
     batch_size = config.evaluation.evaluation_batch_size
