@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from keras_simplepose.core.errors import UserError
-from keras_simplepose.data.images import encode_jpeg, read_image
+from keras_simplepose.data.images import encode_jpeg, image_size, read_image
 
 # Three flat colours side by side, each wide enough to be free of the neighbours' ringing in its middle.
 COLOURS = np.array([[200, 30, 60], [20, 180, 90], [240, 240, 250]], np.uint8)
@@ -130,6 +130,22 @@ def test_truncation_is_found_wherever_it_cuts(tmp_path, name, options):
     path.write_bytes(data[: len(data) // 2] + bytes(len(data) // 2))
     with pytest.raises(UserError):
         read_image(path)
+
+
+def test_the_size_is_told_without_decoding(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for name, options in (
+        ("a.png", {}),
+        ("a.jpg", {"exif": exif.tobytes()}),
+        ("b.jpg", {"progressive": True, "exif": b"Exif\0\0" + encode_jpeg(textured(1, (32, 32, 3)), 80)}),
+        ("a.bmp", {}),
+    ):
+        assert image_size(write(tmp_path / name, textured(), **options)) == (120, 160)
+    (tmp_path / "c.jpg").write_bytes((tmp_path / "b.jpg").read_bytes()[:60])
+    for name, fault in (("c.jpg", "truncated"), ("absent.jpg", "no such image")):
+        with pytest.raises(UserError, match=fault):
+            image_size(tmp_path / name)
 
 
 def test_bytes_after_the_end_are_allowed(tmp_path):

@@ -1,6 +1,7 @@
 """Reading photographs: always RGB, always whole, in the pixel frame the annotations are in."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -11,7 +12,8 @@ from keras_simplepose.core.errors import UserError
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 # Inside the entropy-coded data a marker is FF and anything but 00 (a stuffed FF), D0 to D7 (restart) or FF (fill).
 _JPEG_MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")
-_START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
+_START_OF_SCAN, _END_OF_IMAGE, _TEMPORARY = 0xDA, 0xD9, 0x01
+_START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
 def read_image(
@@ -34,13 +36,23 @@ def read_image(
     Raises:
         UserError: the file is missing, empty, truncated, no image, or of another size; the message names it.
     """
-    try:
-        data = Path(path).read_bytes()
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such image") from error
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    data = _read(path)
     return decode_image(data, str(path), expected_size, honour_orientation)
+
+
+def image_size(path: str | Path) -> tuple[int, int]:
+    """(height, width) of an image file's stored pixels, in the frame of `read_image`.
+
+    Raises:
+        UserError: as `read_image`, as far as the size can be told without the pixels.
+    """
+    data = _read(path)
+    if data.startswith(_PNG) and len(data) >= 24:
+        return int.from_bytes(data[20:24]), int.from_bytes(data[16:20])
+    for marker, position in _jpeg_segments(data) if data.startswith(_JPEG) else ():
+        if marker in _START_OF_FRAME:
+            return int.from_bytes(data[position + 3 : position + 5]), int.from_bytes(data[position + 5 : position + 7])
+    return decode_image(data, str(path)).shape[:2]
 
 
 def decode_image(
@@ -73,6 +85,15 @@ def encode_jpeg(image: np.ndarray, quality: int) -> bytes:
     return data.tobytes()
 
 
+def _read(path: str | Path) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such image") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+
+
 def _is_truncated(data: bytes) -> bool:
     """Whether a JPEG or PNG lacks its end; bytes after the end are allowed."""
     if data.startswith(_JPEG):
@@ -83,23 +104,29 @@ def _is_truncated(data: bytes) -> bool:
 
 
 def _jpeg_is_whole(data: bytes) -> bool:
-    """Whether segment after segment leads to the end marker (ITU-T T.81, annex B).
+    """Whether segment after segment leads over a scan to the end marker.
 
     Looking for the marker alone would not do: the thumbnail inside an EXIF segment has one as well.
     """
-    position, scanned = 2, False
+    markers = [marker for marker, _ in _jpeg_segments(data)]
+    return _START_OF_SCAN in markers and markers[-1] == _END_OF_IMAGE
+
+
+def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:
+    """Marker and position of the length of every segment that is whole, to the end marker (ITU-T T.81, annex B)."""
+    position = 2
     while (match := _JPEG_MARKER.search(data, position)) is not None:
         marker, position = match.group(1)[0], match.end()
-        if marker == _END_OF_IMAGE:
-            return scanned
-        if marker == 0x01:  # TEM, the only other marker without a length.
+        if marker in (_END_OF_IMAGE, _TEMPORARY):  # The only ones without a length, beside restarts.
+            yield marker, position
+            if marker == _END_OF_IMAGE:
+                return
             continue
         length = int.from_bytes(data[position : position + 2])
         if length < 2 or position + length > len(data):
-            return False
+            return
+        yield marker, position
         position += length
-        scanned = scanned or marker == _START_OF_SCAN
-    return False
 
 
 def _png_is_whole(data: bytes) -> bool:
