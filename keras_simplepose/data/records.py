@@ -103,9 +103,9 @@ class Manifest:
         shards: the files.
         skipped: images left out on request.
         left_out: annotations left out by the reader's rules, by reason.
-        skeleton: of the keypoints.
+        skeleton: of the keypoints, as `Skeleton.to_dict` gives it.
         settings: of the patches.
-        augmentation: what they were made wide enough for.
+        augmentation: what they were made wide enough for: the fields of `AugmentationConfig`.
         annotations: name of the annotation file.
         annotations_sha256: hash of that file.
         jpeg_quality: of the patches.
@@ -117,9 +117,9 @@ class Manifest:
     shards: tuple[Shard, ...]
     skipped: tuple[Skipped, ...]
     left_out: Mapping[str, int]
-    skeleton: Skeleton
+    skeleton: Mapping[str, Any]
     settings: PatchSettings
-    augmentation: AugmentationConfig
+    augmentation: Mapping[str, Any]
     annotations: str
     annotations_sha256: str
     jpeg_quality: int
@@ -133,8 +133,7 @@ class Manifest:
 
     def to_dict(self) -> dict[str, Any]:
         """The manifest as JSON-serialisable values."""
-        nested = {"skeleton": self.skeleton.to_dict(), "settings": self.settings.to_dict()}
-        return asdict(self) | {"left_out": dict(self.left_out)} | nested
+        return asdict(self) | {"settings": self.settings.to_dict()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Manifest":
@@ -146,10 +145,9 @@ class Manifest:
         nested = {
             "shards": tuple(Shard(**shard) for shard in values["shards"]),
             "skipped": tuple(Skipped(**skipped) for skipped in values["skipped"]),
-            "skeleton": skeleton_from_dict(values["skeleton"]),
             "settings": PatchSettings.from_dict(values["settings"]),
-            "augmentation": AugmentationConfig(**values["augmentation"]),
         }
+        skeleton_from_dict(values["skeleton"])  # Only to check it.
         return cls(**(dict(values) | nested))
 
 
@@ -246,9 +244,9 @@ def check_manifest(
     Raises:
         UserError: it is of another skeleton or input size, or its patches are too small for the augmentation.
     """
-    if manifest.skeleton.keypoints != skeleton.keypoints:
+    if tuple(manifest.skeleton["keypoints"]) != skeleton.keypoints:
         raise UserError(
-            f"the prepared set has the keypoints of skeleton {manifest.skeleton.name}, the model those of "
+            f"the prepared set has the keypoints of skeleton {manifest.skeleton['name']}, the model those of "
             f"{skeleton.name}; prepare another set or change --skeleton"
         )
     there, wanted = manifest.settings, PatchSettings.for_training(input_size, augmentation, skeleton.upper_body)

@@ -4,6 +4,7 @@ import contextlib
 import os
 import random
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import tqdm
@@ -64,9 +65,9 @@ def prepare(
             shards=tuple(writer.shards),
             skipped=tuple(skipped),
             left_out=persons.left_out,
-            skeleton=skeleton,
+            skeleton=skeleton.to_dict(),
             settings=settings,
-            augmentation=augmentation,
+            augmentation=asdict(augmentation),
             annotations=Path(config.annotations).name,
             annotations_sha256=file_hash(config.annotations),
             jpeg_quality=config.jpeg_quality,
