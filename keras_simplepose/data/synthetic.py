@@ -69,10 +69,10 @@ def _box_overlap(box: tuple[float, ...], others: list[tuple[float, ...]]) -> flo
 def _place(
     rng: np.random.Generator, figure: Figure, size: tuple[int, int], pixels: float, others: list[tuple[float, ...]]
 ) -> tuple[np.ndarray, tuple[float, ...]]:
-    """The pixel of a figure's origin, and its box; of two candidates the one that covers less of the others."""
+    """The pixel of a figure's origin, and its box; of several candidates the one that covers least of the others."""
     left, top, right, bottom = (pixels * value for value in figure.extent())
     best = None
-    for _ in range(2):
+    for _ in range(4):
         x = rng.uniform(0.08, 0.92) * size[1] - (left + right) / 2
         y = rng.uniform(0.2, 1.0) * max(size[0] - (bottom - top), 0.0) - top
         cut = rng.random()
@@ -153,7 +153,7 @@ def render_scene(
     labels = np.zeros(image_size, np.int16)
     light = (float(rng.uniform(-0.8, 0.8)), -0.6)
     count = int(rng.integers(1, maximum_persons + 1))
-    obstacles = max(0, int(rng.integers(-1, 3)))  # half of the pictures have none
+    obstacles = max(0, int(rng.integers(-2, 3)))  # three in five pictures have none
     turns = np.sort(rng.integers(0, count + 1, obstacles))
     # Bigger people are nearer.
     heights = np.sort(rng.uniform(0.30, 0.95, count)) * image_size[0]

@@ -127,9 +127,9 @@ def _pick(rng: np.random.Generator, values: Sequence, weights: Sequence[float]) 
 def _sample_facing(rng: np.random.Generator) -> float:
     """The body's turn about the vertical: 0 faces the camera, 180 faces away; mostly near 0."""
     kind = rng.random()
-    if kind < 0.90:
-        return (0.0 if kind < 0.75 else 180.0) + min(max(rng.normal(0, 25), -55), 55)
-    return _sign(rng) * rng.uniform(55, 105)
+    if kind < 0.94:
+        return (0.0 if kind < 0.85 else 180.0) + min(max(rng.normal(0, 22), -50), 50)
+    return _sign(rng) * rng.uniform(50, 105)
 
 
 def _sample_leg(
