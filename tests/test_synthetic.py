@@ -177,6 +177,14 @@ def test_sides_are_the_persons_own():
     assert len(away) > 10 and np.mean(away) < 0.03
 
 
+def test_a_torso_hides_at_most_one_of_two_hips_or_shoulders():
+    rng = np.random.default_rng(2)
+    hidden = np.array([sample_figure(rng).turned_away for _ in range(300)])
+    for joint in ("shoulder", "hip"):
+        both = hidden[:, [INDEX[f"left_{joint}"], INDEX[f"right_{joint}"]]]
+        assert both.any() and not both.all(axis=1).any()
+
+
 def test_people_are_upright_and_poses_vary():
     rng = np.random.default_rng(1)
     keypoints = np.array([sample_figure(rng).keypoints for _ in range(200)])

@@ -33,7 +33,7 @@ FACE_DIRECTIONS = {
     "left_ear": ((1.04, -0.05, -0.05), -0.35),
     "right_ear": ((-1.04, -0.05, -0.05), -0.35),
 }
-# A shoulder or hip this far (in heights) behind the middle of the torso is hidden by it.
+# A shoulder or hip this far (in heights) behind the middle of the pair is hidden by the torso.
 SELF_OCCLUSION_DEPTH = 0.065
 
 SKIN_TONES = ((255, 219, 190), (236, 190, 155), (205, 150, 110), (160, 108, 76), (112, 74, 52), (78, 52, 40))
@@ -307,7 +307,8 @@ def sample_figure(rng: np.random.Generator) -> Figure:
         depth = (chain[0][2] + chain[1][2]) / 2
         layers.append((depth - 0.02, _limb(leg, chain, radii, [skin, skin, shoes], leg_length, trousers)))
         for joint in ("shoulder", "hip"):
-            hidden[f"{name}_{joint}"] = joints[f"{name}_{joint}"][2] < middle - SELF_OCCLUSION_DEPTH
+            pair = (joints[f"left_{joint}"][2] + joints[f"right_{joint}"][2]) / 2
+            hidden[f"{name}_{joint}"] = joints[f"{name}_{joint}"][2] < pair - SELF_OCCLUSION_DEPTH
     layers.sort(key=lambda layer: layer[0])
     joints |= face
     return Figure(
