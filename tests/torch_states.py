@@ -8,7 +8,7 @@ from keras_simplepose.engine.torch_twin import build_twin
 
 
 def random_state(architecture, seed=0):
-    """A state dictionary of the architecture whose activations keep their scale and whose heatmaps are of order 1."""
+    """A state dictionary of the architecture whose heatmaps are of order 1, as trained ones are."""
     generator = torch.Generator().manual_seed(seed)
 
     def uniform(like, low, high):
@@ -17,7 +17,8 @@ def random_state(architecture, seed=0):
     def normal(like, deviation):
         return deviation * torch.randn(like.shape, generator=generator)
 
-    state = build_twin(architecture).state_dict()
+    twin = build_twin(architecture)
+    state = {name: value.clone() for name, value in twin.state_dict().items()}
     for name, value in state.items():
         if name.endswith("running_var"):
             state[name] = uniform(value, 0.5, 2.0)
@@ -30,6 +31,11 @@ def random_state(architecture, seed=0):
             deconv = name.startswith("deconv_layers")
             fan_in = value.shape[0] * value[0, 0].numel() / 4 if deconv else value[0].numel()
             state[name] = normal(value, math.sqrt((1 if name == "final_layer.weight" else 2) / fan_in))
+    if architecture.keypoints:
+        twin.load_state_dict(state)
+        with torch.no_grad():
+            largest = twin.eval()(torch.randn((2, 3, 64, 64), generator=generator)).abs().max()
+        state["final_layer.weight"] /= largest
     return state
 
 

@@ -92,7 +92,7 @@ def convert_checkpoint(config: ConvertConfig) -> Conversion:
     if not found.keypoints:
         architecture = replace(found, **NEW_HEAD, keypoints=len(skeleton.keypoints))
     input_size, size_origin = _input_size(config, skeleton)
-    sigma = config.sigma or (3.0 if input_size[0] >= LARGE_INPUT else 2.0)
+    sigma = _sigma(config, input_size)
     model = build_pose_model(
         architecture.backbone,
         input_size=input_size,
@@ -186,6 +186,10 @@ def _input_size(config: ConvertConfig, skeleton: Skeleton) -> tuple[tuple[int, i
     if skeleton.name not in INPUT_SIZES:
         raise UserError(f"{config.checkpoint}: neither its name nor its tensors tell the input size; give --input_size")
     return INPUT_SIZES[skeleton.name], f"convention for {skeleton.name}; --input_size overrides"
+
+
+def _sigma(config: ConvertConfig, input_size: tuple[int, int]) -> float:
+    return config.sigma or (3.0 if input_size[0] >= LARGE_INPUT else 2.0)
 
 
 def _normalization(config: ConvertConfig, source: str) -> Normalization:
