@@ -10,6 +10,7 @@ import numpy as np
 from keras_simplepose.config import ConvertConfig, ModelConfig
 from keras_simplepose.core.errors import UserError
 from keras_simplepose.core.skeletons import Skeleton, load_skeleton
+from keras_simplepose.engine.checkpoints import is_checkpoint as is_checkpoint  # For whoever loads backbones.
 from keras_simplepose.engine.checkpoints import read_checkpoint, write_checkpoint
 from keras_simplepose.engine.torch_architecture import (
     Architecture,
