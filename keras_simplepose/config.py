@@ -30,6 +30,9 @@ class ModelConfig:
     deconv_kernels: tuple[int, ...] = option((4, 4, 4), "kernel size of each transposed convolution: 2, 3 or 4 [paper]")
     skeleton: str = option("coco17", "coco17, mpii16, posetrack15, or a .toml or .json file")
     sigma: float = option(2.0, "Gaussian of the targets in heatmap pixels; 3 for 384-class inputs [paper]")
+    frozen_layers: tuple[str, ...] = option(
+        (), "layers whose names begin with one of these are not trained, batch norm too"
+    )
     initial_model: str = option("", "a .keras model to go on from; its own architecture replaces the options above")
 
 

@@ -162,9 +162,18 @@ def build_network(config: TrainingConfig) -> keras.Model:
     Raises:
         UserError: as `build_pose_model`; or an initial model that does not fit the other options.
     """
+    network = load_model(config.model.initial_model) if config.model.initial_model else _new_network(config)
+    for prefix in config.model.frozen_layers:
+        layers = [layer for layer in network.layers if layer.name.startswith(prefix)]
+        if not layers:
+            raise UserError(f"--frozen_layers: no layer of {network.name} begins with {prefix!r}")
+        for layer in layers:
+            layer.trainable = False
+    return network
+
+
+def _new_network(config: TrainingConfig) -> keras.Model:
     model = config.model
-    if model.initial_model:
-        return load_model(model.initial_model)
     weights = None if model.backbone_weights in ("", "none") else model.backbone_weights
     foreign = weights is not None and weights != "imagenet" and is_checkpoint(weights)
     if weights not in (None, "imagenet") and not Path(weights).is_file():
@@ -181,7 +190,7 @@ def build_network(config: TrainingConfig) -> keras.Model:
         precision=config.run.precision,
     )
     if foreign:
-        load_backbone_weights(network, weights)
+        print(load_backbone_weights(network, weights))
     return network
 
 
