@@ -60,7 +60,7 @@ class PreparedSource:
 
     def decode(self, element: Any) -> dict[str, tf.Tensor]:
         """Decodes a record."""
-        return parse(element, self.manifest.settings, len(self.manifest.skeleton.keypoints))
+        return parse(element, self.manifest.settings, len(self.manifest.skeleton["keypoints"]))
 
 
 @dataclass
