@@ -24,7 +24,7 @@ class ModelConfig:
 
     backbone: str = option("resnet50", "feature extractor, such as resnet50 (keras.applications) or resnet50_pytorch")
     backbone_weights: str = option("imagenet", "imagenet, none, or a file of weights for the backbone")
-    alpha: float = option(1.0, "width multiplier of the MobileNet backbones")
+    alpha: float = option(1.0, "width multiplier of the MobileNets and of our own ResNets")
     input_size: tuple[int, ...] = option((256, 192), "height,width of the crop in pixels, multiples of 32 [paper]")
     deconv_filters: tuple[int, ...] = option((256, 256, 256), "channels of each transposed convolution [paper]")
     deconv_kernels: tuple[int, ...] = option((4, 4, 4), "kernel size of each transposed convolution: 2, 3 or 4 [paper]")

@@ -9,7 +9,7 @@ from keras import applications
 
 from keras_simplepose.core.errors import UserError
 from keras_simplepose.models.mobilenet import mobilenet_v2
-from keras_simplepose.models.resnet import STAGES, resnet
+from keras_simplepose.models.resnet import BOTTLENECK_DEPTHS, STAGES, resnet
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)  # RGB, 0–255: torchvision's (.485, .456, .406) × 255.
 IMAGENET_STD = (58.395, 57.12, 57.375)  # torchvision's (.229, .224, .225) × 255.
@@ -59,7 +59,7 @@ def _application(constructor: Callable[..., Any], takes_alpha: bool = False, **o
 
 
 def _own_resnet(depth: int, style: str) -> Callable[..., Any]:
-    return lambda x, weights, alpha: resnet(x, depth, style)
+    return lambda x, weights, alpha: resnet(x, depth, style, alpha)
 
 
 BACKBONES: dict[str, Backbone] = {
@@ -72,9 +72,11 @@ BACKBONES: dict[str, Backbone] = {
         for depth in (50, 101, 152)
     },
     **{
-        f"resnet{depth}_{style}": Backbone(_own_resnet(depth, style), Normalization(), has_imagenet_weights=False)
+        f"resnet{depth}_{style}": Backbone(
+            _own_resnet(depth, style), Normalization(), has_imagenet_weights=False, has_alpha=True
+        )
         for depth in STAGES
-        for style in ("pytorch", "caffe")
+        for style in (("pytorch", "caffe") if depth in BOTTLENECK_DEPTHS else ("pytorch",))
     },
     "mobilenetv2": Backbone(_application(applications.MobileNetV2, takes_alpha=True), _PLUS_MINUS_ONE, has_alpha=True),
     "mobilenetv2_pytorch": Backbone(
