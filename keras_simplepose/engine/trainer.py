@@ -254,7 +254,7 @@ def _evaluation(config: TrainingConfig, network: keras.Model, persons: PersonSet
     def average_precision() -> dict[str, float]:
         skip = config.data.skip_damaged
         return evaluate_predictor(
-            predictor, persons, images, evaluation=config.evaluation, progress=False, skip_damaged=skip
+            predictor, persons, images, config=config.evaluation, progress=False, skip_damaged=skip
         ).metrics
 
     batch_size = config.evaluation.evaluation_batch_size
