@@ -117,11 +117,23 @@ class EvaluateConfig:
     annotations: str = option("", "COCO keypoint JSON with the ground truth")
     images: str = option("", "folder of the images")
     detections: str = option("", "COCO detection results with person boxes; without it the ground truth's boxes serve")
-    output: str = option("", "folder for metrics.json and results.json; default: beside the model")
-    metric: Literal["oks", "pckh"] = option("oks", "oks: COCO AP and AR; pckh: MPII, annotations with head boxes")
+    output: str = option("", "folder for metrics.json and results.json; default: MODEL-evaluation beside it")
+    metric: Literal["oks", "pckh"] = option(
+        "oks", "oks: COCO AP and AR; pckh: MPII, each annotation with a head_box [x1, y1, x2, y2]"
+    )
     minimum_box_score: float = option(0.0, "detections below this are left out, and counted")
     codec_only: bool = option(False, "no network: encode, decode and score the ground truth, the codec's ceiling")
     skip_damaged: bool = option(False, "leave out images that cannot be read, count and list them, instead of stopping")
+
+
+@dataclass(frozen=True)
+class CodecConfig:
+    """The frame of heatmaps, for evaluate --codec_only without a model."""
+
+    skeleton: str = same(ModelConfig, "skeleton")
+    input_size: tuple[int, ...] = same(ModelConfig, "input_size")
+    sigma: float = same(ModelConfig, "sigma")
+    stride: int = option(4, "crop pixels per heatmap pixel; 4 after three transposed convolutions [paper]")
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,20 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def check_writable(folder: str | os.PathLike) -> None:
+    """Makes a folder if need be and checks that files can be written to it, before long work whose result goes there.
+
+    Raises:
+        UserError: they cannot.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(f"cannot write to {folder}: {error.strerror or error}; choose another place") from error
+
+
 def write_json(path: str | os.PathLike, value: Any, indent: int | None = 2) -> None:
     """Writes `value` as JSON to `path`, whole or not at all; NaN and infinity are refused."""
     with atomic_path(path) as temporary:

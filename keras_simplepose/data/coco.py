@@ -67,6 +67,7 @@ class PersonSet:
         persons: in the file's order.
         category_id: the category whose keypoints fit the skeleton.
         left_out: how many annotations of the category were left out, by reason.
+        set_aside: ids of the persons that `limited` took out; evaluation does not miss them.
     """
 
     path: Path
@@ -74,6 +75,7 @@ class PersonSet:
     persons: tuple[Person, ...]
     category_id: int
     left_out: Mapping[str, int] = field(default_factory=dict)
+    set_aside: frozenset[int] = frozenset()
 
     def by_image(self) -> dict[int, list[Person]]:
         """Persons by image id, in the order their images first occur; images without persons are absent."""
@@ -84,7 +86,10 @@ class PersonSet:
 
     def limited(self, maximum_persons: int) -> "PersonSet":
         """The set with its first persons only; 0 means all."""
-        return replace(self, persons=self.persons[:maximum_persons]) if maximum_persons else self
+        if not maximum_persons:
+            return self
+        rest = frozenset(person.annotation_id for person in self.persons[maximum_persons:])
+        return replace(self, persons=self.persons[:maximum_persons], set_aside=self.set_aside | rest)
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,7 @@ class PosePredictor:
             the poses, in the order of the boxes; memory is bounded by the batch size however many boxes.
 
         Raises:
-            UserError: an image or box of the wrong shape or type, or a box that is not finite or has no area.
+            UserError: an image or box of the wrong shape or type, or a box that is not finite or has no extent.
         """
         return next(self.stream([self.request(0, image, boxes, box_scores)]))[1]
 
@@ -132,9 +132,12 @@ class PosePredictor:
         if boxes is None:
             boxes = [[0, 0, image.shape[1], image.shape[0]]]
         boxes = np.asarray(boxes, np.float32).reshape(-1, 4) if len(boxes) else np.zeros((0, 4), np.float32)
-        wrong = np.flatnonzero(~np.isfinite(boxes).all(1) | (boxes[:, 2:] <= 0).any(1))
+        # A box without width still has a crop, by its height; annotations clipped at the image's edge have such boxes.
+        sizes = boxes[:, 2:]
+        wrong = np.flatnonzero(~np.isfinite(boxes).all(1) | (sizes < 0).any(1) | (sizes == 0).all(1))
         if len(wrong):
-            raise UserError(f"image {key}: box {wrong[0]} is {boxes[wrong[0]].tolist()}; width and height must be > 0")
+            box = boxes[wrong[0]].tolist()
+            raise UserError(f"image {key}: box {wrong[0]} is {box}; width and height must be ≥ 0, and one of them > 0")
         scores = np.ones(len(boxes), np.float32) if box_scores is None else np.asarray(box_scores, np.float32)
         if scores.shape != (len(boxes),):
             raise UserError(f"image {key}: {len(boxes)} boxes but scores of shape {scores.shape}")
