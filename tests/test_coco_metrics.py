@@ -84,7 +84,9 @@ def test_crowds_and_unlabelled_persons_are_neither_missed_nor_false():
     crowd = {"id": 2, "image_id": 1, "category_id": CATEGORY, "bbox": [200, 0, 100, 100], "iscrowd": 1, "area": 9000.0}
     unlabelled = person(3, 2, 0, keypoints=[0] * 9, num_keypoints=0)
     in_crowd, on_unlabelled = found(person(0, 1, 220)), found(person(0, 2, 0))
-    assert measure(truth(entry, crowd, unlabelled), [in_crowd, on_unlabelled, found(entry, 0.1)])["AP"] == pytest.approx(1)
+    assert measure(truth(entry, crowd, unlabelled), [in_crowd, on_unlabelled, found(entry, 0.1)])[
+        "AP"
+    ] == pytest.approx(1)
 
 
 def test_what_coco_states_is_worked_out_where_it_is_missing():

@@ -1,17 +1,21 @@
 """What an evaluation leaves behind: a table to read, its metrics with their provenance, its poses."""
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from keras_simplepose.config import EvaluateConfig, EvaluationConfig
+from keras_simplepose.core.errors import UserError
 from keras_simplepose.core.files import file_hash, write_json
 from keras_simplepose.core.spec import PoseSpec
 from keras_simplepose.engine.coco_metrics import METRICS
 from keras_simplepose.engine.evaluator import EvaluationResult
 from keras_simplepose.version import VERSION
 
+LIBRARIES = ("tensorflow", "keras", "numpy", "opencv-python", "pycocotools")
 TABLE_WIDTH = 100  # Characters.
 ABSENT = "–"
 
@@ -22,7 +26,8 @@ def format_table(metrics: Mapping[str, float]) -> str:
     OKS metrics are shares with three decimals, those of a size that nobody has as a dash; others per cent with one.
     """
     names = list(METRICS) if "AP" in metrics else list(metrics)
-    texts = [_format(metrics[name], "AP" in metrics) if name in metrics else ABSENT for name in names]
+    decimals = 3 if "AP" in metrics else 1
+    texts = [f"{metrics[name]:.{decimals}f}" if name in metrics else ABSENT for name in names]
     width = max(6, *map(len, names)) + 1
     per_row = TABLE_WIDTH // width
     lines = []
@@ -32,40 +37,59 @@ def format_table(metrics: Mapping[str, float]) -> str:
     return "\n".join(lines)
 
 
-def _format(value: float, is_share: bool) -> str:
-    return f"{value:.3f}" if is_share else f"{value:.1f}"
+def format_result(result: EvaluationResult, config: EvaluateConfig) -> str:
+    """A result as lines to print: what was measured and on how much, the table, the images that were skipped."""
+    title = "codec's ceiling" if config.codec_only else config.metric.upper()
+    counts = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in result.counts.items() if count)
+    lines = [f"{title}, {_boxes(config)} boxes: {counts}", format_table(result.metrics)]
+    if result.skipped:
+        lines += [f"images skipped: {len(result.skipped)}", *(f"  {fault}" for fault in result.skipped)]
+    return "\n".join(lines)
 
 
-def describe_file(path: str | Path) -> dict[str, str]:
-    """Name and SHA-256 of a file or folder: what to compare a later run with."""
-    return {"path": str(path), "sha256": file_hash(path)}
+def describe_run(config: EvaluateConfig, evaluation: EvaluationConfig) -> dict[str, Any]:
+    """The files and flags that an evaluation's metrics depend on, as JSON-serialisable values.
+
+    Raises:
+        UserError: a file is missing or cannot be read.
+    """
+    paths = {name: getattr(config, name) for name in ("model", "annotations", "detections")}
+    flags = asdict(config) | asdict(evaluation)
+    return {
+        "boxes": _boxes(config),
+        "files": {name: _describe_file(path) for name, path in paths.items() if path},
+        "images": config.images,
+        "protocol": {name: value for name, value in flags.items() if name not in (*paths, "images", "output")},
+    }
 
 
-def describe_spec(spec: PoseSpec) -> dict[str, Any]:
-    """The frame of a network, its skeleton by name."""
-    return spec.to_dict() | {"skeleton": spec.skeleton.name}
+def _boxes(config: EvaluateConfig) -> str:
+    return "detector" if config.detections else "ground-truth"
 
 
-def describe_versions() -> dict[str, str]:
-    """Versions of whatever computes: this package, the interpreter and the libraries."""
-    found = {"keras_simplepose": VERSION, "python": platform.python_version()}
-    for name in ("tensorflow", "keras", "numpy", "opencv-python", "pycocotools"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:  # Such as opencv-python-headless in its place.
-            continue
-    return found
+def _describe_file(path: str) -> dict[str, str]:
+    if not Path(path).exists():
+        raise UserError(f"{path}: no such file")
+    try:
+        return {"path": path, "sha256": file_hash(path)}
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def write_evaluation(
-    folder: str | Path, result: EvaluationResult, provenance: Mapping[str, Any], left_out: Mapping[str, int]
+    folder: str | Path,
+    result: EvaluationResult,
+    run: Mapping[str, Any],
+    spec: PoseSpec,
+    left_out: Mapping[str, int],
 ) -> tuple[Path, Path]:
     """Writes results.json, a COCO keypoint results file, and then metrics.json, which vouches for it.
 
     Args:
         folder: where to; files of those names are replaced.
         result: of the evaluation.
-        provenance: whatever the metrics depend on.
+        run: what `describe_run` says of it.
+        spec: of the network.
         left_out: annotations left out of the ground truth's persons, by reason.
 
     Returns:
@@ -81,17 +105,22 @@ def write_evaluation(
         "counts": result.counts,
         "annotations_left_out": dict(left_out),
         "skipped": list(result.skipped),
-        "provenance": dict(provenance) | {"versions": describe_versions()},
+        "provenance": dict(run)
+        | {
+            "network": spec.to_dict() | {"skeleton": spec.skeleton.name},
+            "results_sha256": file_hash(results_path),
+            "versions": _versions(),
+        },
     }
     write_json(metrics_path, values)
     return metrics_path, results_path
 
 
-def format_counts(counts: Mapping[str, int]) -> str:
-    """Counts in one line, zeros left out."""
-    return ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items() if count)
-
-
-def format_skipped(skipped: Sequence[str]) -> list[str]:
-    """The damaged images, one a line, after their number."""
-    return [f"images skipped: {len(skipped)}", *(f"  {fault}" for fault in skipped)] if skipped else []
+def _versions() -> dict[str, str]:
+    found = {"keras_simplepose": VERSION, "python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # Such as opencv-python with opencv-python-headless in its place.
+            continue
+    return found
