@@ -28,20 +28,37 @@ def batch(count, seed=0):
     return crops, np.asarray(targets), np.asarray(weights)
 
 
-def networks(kernels=(4, 4, 4), style="pytorch"):
+def off_the_kink(state):
+    """Moves every normalisation's output 2.5 deviations away from zero, up or down by channel.
+
+    Where a unit's input is zero but for rounding, its gradient flows in one network and not in the other. One such
+    unit in 30,000 changes a tensor's gradient by half a per cent, and a batch meets a few: no fault of either network,
+    but it would hide one.
+    """
+    generator = torch.Generator().manual_seed(1)
+    for name, value in state.items():
+        gamma = state.get(name.removesuffix("bias") + "weight")
+        if name.endswith(".bias") and gamma.ndim == 1:
+            sign = torch.randint(0, 2, value.shape, generator=generator) * 2 - 1
+            state[name] = 2.5 * sign * gamma
+
+
+def networks(kernels=(4, 4, 4), style="pytorch", away_from_kink=False, precision="float32"):
     """The Keras model and the PyTorch network with the same weights, the head as small as the release starts it."""
     architecture, state = pose_state(kernels=kernels, style=style)
     for name, value in state.items():
         if name.startswith(("deconv_layers", "final_layer")) and value.ndim == 4:
             state[name] = value / value.std() * HEAD_DEVIATION
-        elif name == "final_layer.bias" or (name.startswith("deconv_layers") and name.endswith(".bias")):
+        elif name.startswith(("deconv_layers", "final_layer")) and name.endswith("bias"):
             state[name] = torch.zeros_like(value)
+    if away_from_kink:
+        off_the_kink(state)
     twin = build_twin(architecture).train()
     twin.load_state_dict(state)
-    model = build_pose_model(architecture.backbone, input_size=SIZE, deconv_kernels=kernels)
+    model = build_pose_model(architecture.backbone, input_size=SIZE, deconv_kernels=kernels, precision=precision)
     tensors = {name: value.numpy() for name, value in state.items() if not name.endswith("num_batches_tracked")}
     set_tensors(model, tensors, "the random state")
-    return model, twin
+    return model, twin.to(getattr(torch, precision))
 
 
 def release_loss(heatmaps, targets, weights):
@@ -82,11 +99,16 @@ class Pair:
                 ours[name] = value.transpose(np.argsort(slot.axes)) if slot.axes else value
         self.optimizer.apply_gradients(zip(gradients, self.model.trainable_variables, strict=True))
 
-        mean, std = np.array([123.675, 116.28, 103.53]), np.array([58.395, 57.12, 57.375])
-        pixels = torch.from_numpy(((crops - mean) / std).transpose(0, 3, 1, 2).astype(np.float32))
+        normalize = self.model.get_layer("pixels")
+        if normalize.compute_dtype == "float64":
+            pixels = np.asarray(normalize(crops))  # Rounded to float32 before it is widened.
+        else:
+            mean, std = np.array([123.675, 116.28, 103.53]), np.array([58.395, 57.12, 57.375])
+            pixels = ((crops - mean) / std).astype(np.float32)
+        pixels = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
         self.twin_optimizer.zero_grad()
         twin_loss = release_loss(
-            self.twin(pixels), torch.from_numpy(targets.transpose(0, 3, 1, 2).copy()), torch.from_numpy(weights)
+            self.twin(pixels), torch.from_numpy(targets.transpose(0, 3, 1, 2).copy()), torch.tensor(weights)
         )
         twin_loss.backward()
         theirs = {name: parameter.grad.numpy().copy() for name, parameter in self.twin.named_parameters()}
@@ -100,13 +122,24 @@ def gradient_differences(gradients):
     return {name: np.linalg.norm(ours - theirs) / np.linalg.norm(theirs) for name, (ours, theirs) in gradients.items()}
 
 
-def test_one_step_has_pytorchs_loss_and_gradients():
-    (ours, theirs), gradients = Pair().step(*batch(4))
+def check_one_step(pair, limit):
+    (ours, theirs), gradients = pair.step(*batch(4))
     assert ours == pytest.approx(theirs, rel=1e-5)
     differences = gradient_differences(gradients)
-    assert len(differences) == 163 + 8
+    assert len(differences) == 53 * 3 + 3 * 3 + 2  # Convolutions and their normalisations, the head's, the last one.
     worst = max(differences, key=differences.get)
-    assert differences[worst] < 1e-3, f"{worst}: {differences[worst]:.2e}"
+    assert differences[worst] < limit, f"{worst}: {differences[worst]:.2e}"
+
+
+@pytest.mark.slow
+def test_one_step_has_pytorchs_loss_and_gradients():
+    check_one_step(Pair(away_from_kink=True), 1e-3)
+
+
+@pytest.mark.slow
+def test_in_float64_only_rounding_is_left():
+    """No kink need be avoided here: what differs in float32 is its rounding, not a formula."""
+    check_one_step(Pair(precision="float64"), 1e-5)
 
 
 @pytest.mark.slow
