@@ -196,3 +196,34 @@ class ConvertConfig:
     verify: bool = option(False, "run both networks first; write nothing unless they agree")
     verify_images: str = option("", "image or folder of images for --verify, beside random crops")
     to_torch: bool = option(False, "the other way: write a checkpoint in the official layout from a .keras model")
+
+
+class ExportConfig:
+    """What to export, and the proof it must pass."""
+
+    model: str = option("", "the model: a .keras file")
+    output: str = option("", "folder to write savedmodel/<version>, pose_*.tflite, pose.onnx and the report to")
+    format: tuple[str, ...] = option(("savedmodel", "tflite"), "of savedmodel, tflite and onnx")
+    flip_test: bool = option(EvaluationConfig.flip_test, "flip test inside the artefacts, a pass of two crops a person")
+    flip_shift: bool = option(EvaluationConfig.flip_shift, "with the shift by one heatmap column [paper]")
+    keypoint_threshold: float = option(
+        EvaluationConfig.keypoint_threshold, "heatmap maxima above this count in a pose's score [paper]"
+    )
+    version: int = option(0, "number of the SavedModel's folder; 0: one more than the highest there")
+    honour_orientation: bool = option(
+        False, "SavedModel: turn photographs as their EXIF data say; the boxes are then of the turned photograph"
+    )
+    jit_compile: bool = option(False, "SavedModel: XLA for the network; each new number of boxes is then compiled once")
+    quantize: tuple[str, ...] = option(("none",), "TFLite: of none, float16, dynamic and int8; a file each")
+    decode: Literal["keypoints", "gather_free", "none"] = option(
+        "keypoints", "TFLite: gather_free: the same without gathers; none: bare heatmaps, for delegates that want them"
+    )
+    calibration: str = option("", "int8: folder of images, or one written by prepare")
+    calibration_annotations: str = option("", "COCO JSON with the boxes of those images; without it each image is one")
+    calibration_count: int = option(100, "crops to calibrate with")
+    proof_images: str = option("", "folder of images to prove the artefacts on; without it they are generated")
+    proof_annotations: str = option("", "COCO JSON of those images: their boxes, and AP beside the differences")
+    proof_count: int = option(16, "crops to compare on")
+    tolerance: float = option(0.01, "largest difference of a keypoint from the Keras model's, in crop pixels")
+    quantized_tolerance: float = option(2.0, "largest mean difference of a quantised file's confident keypoints")
+    maximum_ap_loss: float = option(0.01, "largest loss of AP of a quantised file, with --proof_annotations")

@@ -23,10 +23,12 @@ class InferenceOptions:
     Attributes:
         flip_test: average with the mirrored crop's heatmaps.
         flip_shift: move those one column right first.
+        gather_free: decode without gathers, see `codecs.decode`.
     """
 
     flip_test: bool = True
     flip_shift: bool = True
+    gather_free: bool = False
 
     @classmethod
     def from_config(cls, config: EvaluationConfig) -> "InferenceOptions":
@@ -72,7 +74,7 @@ def predict_crops(
     Returns:
         keypoints [B, K, 2] float32 (x, y) in crop pixels; maxima [B, K] float32, the heatmaps' values there.
     """
-    return codecs.decode(predict_heatmaps(network, crops, spec, options), spec.stride)
+    return codecs.decode(predict_heatmaps(network, crops, spec, options), spec.stride, options.gather_free)
 
 
 def to_image(matrices: Any, keypoints: Any) -> Any:
