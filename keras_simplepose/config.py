@@ -198,6 +198,7 @@ class ConvertConfig:
     to_torch: bool = option(False, "the other way: write a checkpoint in the official layout from a .keras model")
 
 
+@dataclass(frozen=True)
 class ExportConfig:
     """What to export, and the proof it must pass."""
 

@@ -87,7 +87,7 @@ def warmup_inputs(metadata: ArtefactMetadata) -> dict[str, dict[str, np.ndarray]
 def prediction_log(signature: str, inputs: Mapping[str, np.ndarray]) -> bytes:
     """TF Serving's protobuf message `PredictionLog` of one predict request.
 
-    Written by hand, because its classes come in tensorflow-serving-api alone. Fields by number: PredictionLog.predict_log
+    Written by hand: its classes come in tensorflow-serving-api alone. Fields by number: PredictionLog.predict_log
     6, PredictLog.request 1, PredictRequest.model_spec 1 and inputs 2 (a map: key 1, value 2), ModelSpec.signature_name
     3.
     """

@@ -86,7 +86,9 @@ def _shell_endpoints(model: keras.Model, metadata: ArtefactMetadata, batch: int)
 
 
 def _convert(
-    endpoints: dict[str, Endpoint], resource: Any = None, settings: Callable[[tf.lite.TFLiteConverter], None] | None = None
+    endpoints: dict[str, Endpoint],
+    resource: Any = None,
+    settings: Callable[[tf.lite.TFLiteConverter], None] | None = None,
 ) -> bytes:
     """Converts functions to a TFLite file, through Keras's archive: other ways lose signature names, or the weights."""
     archive = keras.export.ExportArchive()

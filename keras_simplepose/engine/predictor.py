@@ -1,6 +1,6 @@
 """`PosePredictor`: NumPy images and boxes in, poses out."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,9 @@ from keras_simplepose.core.errors import UserError
 from keras_simplepose.core.oks import pose_scores
 from keras_simplepose.core.skeletons import Skeleton
 from keras_simplepose.core.spec import PoseSpec
+from keras_simplepose.engine.artefacts import CropFunction, is_artefact, load_artefact
 from keras_simplepose.engine.inference import InferenceOptions, crop_persons, predict_crops, to_image
 from keras_simplepose.models.pose import load_model, pose_spec
-
-# Maps crops [B, H, W, 3] float32 RGB 0–255 to keypoints [B, K, 2] in crop pixels and maxima [B, K], all NumPy.
-CropFunction = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -96,11 +94,13 @@ class PosePredictor:
 
     @classmethod
     def load(cls, path: str | Path, config: EvaluationConfig | None = None) -> "PosePredictor":
-        """A predictor for a model file.
+        """A predictor for a .keras, .tflite or .onnx file or a SavedModel's folder.
 
         Raises:
-            UserError: the file is missing, damaged, or of another kind.
+            UserError: the file is missing, damaged, of another kind, or exported with another flip test.
         """
+        if is_artefact(path):
+            return cls(*load_artefact(path, config), config)
         return cls.from_model(load_model(path), config)
 
     def __call__(

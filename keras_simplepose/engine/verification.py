@@ -139,7 +139,7 @@ def compare_heatmaps(ours: np.ndarray, theirs: np.ndarray, stride: float, name: 
         raise UserError(f"the converted network's heatmaps have shape {ours.shape}, PyTorch's {theirs.shape}")
     difference = float(np.max(np.abs(ours - theirs)))
     distance = np.abs(_decode(ours, stride) - _decode(theirs, stride)).max(axis=-1)
-    ties = _margins(theirs) <= 2 * difference
+    ties = decision_margins(theirs) <= 2 * difference
     decided = distance[~ties]
     return Comparison(
         crops=name,
@@ -157,7 +157,7 @@ def _decode(heatmaps: np.ndarray, stride: float) -> np.ndarray:
     return np.asarray(points)
 
 
-def _margins(heatmaps: np.ndarray) -> np.ndarray:
+def decision_margins(heatmaps: np.ndarray) -> np.ndarray:
     """[N, K]: the least difference that a decision of the decoder hangs on."""
     count, h, w, keypoints = heatmaps.shape
     flat = heatmaps.transpose(0, 3, 1, 2).reshape(count * keypoints, h * w)
