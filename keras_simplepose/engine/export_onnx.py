@@ -17,7 +17,7 @@ class _Crops(keras.Model):
     """Signature `crops` as a Keras model, the form in which the exporter takes it."""
 
     def __init__(self, model: keras.Model, metadata: ArtefactMetadata):
-        super().__init__()
+        super().__init__(name="pose")
         self.model, self.metadata = model, metadata
 
     def call(self, crops: Any) -> dict[str, Any]:

@@ -55,7 +55,6 @@ def write_saved_model(
         jit_compile: the network is compiled by XLA when first called with a number of crops.
     """
     archive = keras.export.ExportArchive()
-    archive.track(model)
     for name, (function, signature) in endpoints(model, metadata, honour_orientation, jit_compile).items():
         archive.add_endpoint(name, function, signature)
     archive.write_out(str(folder), verbose=False)
