@@ -228,3 +228,39 @@ class ExportConfig:
     tolerance: float = option(0.01, "largest difference of a keypoint from the Keras model's, in crop pixels")
     quantized_tolerance: float = option(2.0, "largest mean difference of a quantised file's confident keypoints")
     maximum_ap_loss: float = option(0.01, "largest loss of AP of a quantised file, with --proof_annotations")
+
+
+@dataclass(frozen=True)
+class DetectorConfig:
+    """Where the persons are."""
+
+    detector: str = option("", "a YOLOX .onnx file, keras_hub:PRESET, or none: every whole image is one person")
+    detector_size: int = option(416, "side of a YOLOX input in pixels, a multiple of 32; 640 for all but nano and tiny")
+    detector_threshold: float = option(0.3, "least score of a person")
+    detector_overlap: float = option(0.65, "IoU above which the weaker of two boxes is a duplicate [YOLOX]")
+    person_class: int = option(-1, "the detector's class number of persons; -1: 0, or 1 for KerasHub's of 91 classes")
+
+
+@dataclass(frozen=True)
+class DetectConfig:
+    """What to detect persons in."""
+
+    annotations: str = option("", "COCO keypoint JSON that lists the images")
+    images: str = option("", "folder of the images")
+    output: str = option("", "JSON file for the boxes, COCO detection results")
+    skeleton: str = same(ModelConfig, "skeleton")
+    skip_damaged: bool = same(EvaluateConfig, "skip_damaged")
+
+
+@dataclass(frozen=True)
+class PredictConfig:
+    """What to predict, and what to write."""
+
+    model: str = option("", "the model: a .keras file")
+    input: str = option("", "an image, a folder of images, a quoted glob, a video, or a camera's number")
+    output: str = option("", "folder for poses.json, poses.csv and the drawings")
+    boxes: str = option("", "the persons' boxes: COCO detection results or annotations, instead of --detector")
+    draw: bool = option(True, "write the pictures, or the video, with the poses drawn in")
+    heatmaps: bool = option(False, "lay the heatmaps over the drawings")
+    show: bool = option(False, "show the drawings in a window as they are made; q closes it and ends the run")
+    maximum_frames: int = option(0, "stop after so many images or frames; 0: all of them")

@@ -1,5 +1,6 @@
 """What a model file says about itself: all that prediction needs beside the weights."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -35,12 +36,15 @@ class PoseSpec:
         """Checks that the sizes belong together.
 
         Raises:
-            UserError: the heatmap's aspect ratio differs from the input's, or the codec is unknown.
+            UserError: the heatmap's aspect ratio differs from the input's, the codec is unknown, or boxes would be
+                widened to nothing.
         """
         if self.input_size[0] * self.heatmap_size[1] != self.input_size[1] * self.heatmap_size[0]:
             raise UserError(f"heatmap size {self.heatmap_size} has not the aspect ratio of the input {self.input_size}")
         if self.codec not in CODECS:
             raise UserError(f"codec {self.codec!r} is unknown; there is {', '.join(CODECS)}")
+        if not (math.isfinite(self.box_padding) and self.box_padding > 0):
+            raise UserError(f"box padding is {self.box_padding}; it must be greater than 0")
 
     @property
     def stride(self) -> float:

@@ -1,0 +1,30 @@
+"""The result of prediction, which what draws and writes poses shares with what finds them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from keras_simplepose.core.skeletons import Skeleton
+
+
+@dataclass(frozen=True)
+class Poses:
+    """The poses found in one image.
+
+    Attributes:
+        keypoints: [N, K, 3] float32 (x, y, score): image pixels, and the heatmap's maximum.
+        scores: [N] float32, box score × mean of the maxima above the threshold.
+        boxes: [N, 4] float32 (x, y, width, height) in image pixels, as given.
+        reliable: [N, K] bool, the point's score exceeds the threshold and it lies inside the image.
+        skeleton: of the keypoints.
+    """
+
+    keypoints: np.ndarray
+    scores: np.ndarray
+    boxes: np.ndarray
+    reliable: np.ndarray
+    skeleton: Skeleton
+
+    def __len__(self) -> int:
+        """The number of persons."""
+        return len(self.keypoints)
