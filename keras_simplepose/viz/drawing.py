@@ -24,6 +24,7 @@ LINE_SHARE = 1 / 60  # Line width over the person's size: a limb of a person 600
 THICKEST_SHARE = 1 / 14  # No limb wider than this share of the person, however small that is in the picture.
 LEAST_SHARE = 1 / 900  # Least line width over the picture's longer side, to be seen when the whole of it is shown.
 JOINT_SHARE = 1.0  # Radius of a joint over the line width.
+RIM_SHARE = 0.4  # Width of the outline on either side over the line width.
 FAINTEST = 0.35  # Opacity of a point whose score is 0.
 SOLID_SCORE = 0.7  # Score from which on a point is drawn solid; trained networks seldom exceed 0.9.
 _SHIFT = 4  # Fractional bits of the coordinates given to OpenCV.
@@ -83,7 +84,7 @@ def draw_poses(image: np.ndarray, poses: Poses, numbers: bool = True) -> np.ndar
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise UserError(f"the image to draw into is {image.shape} {image.dtype}; it must be [H, W, 3] uint8, RGB")
     canvas = np.ascontiguousarray(image).copy()
-    # Small persons, and doubtful ones, on top: a large one hides them else, and never the other way round.
+    # The small on top: a large person would hide them.
     for person in np.argsort(-poses.boxes[:, 2] * poses.boxes[:, 3], kind="stable"):
         outline = PERSON_COLORS[person % len(PERSON_COLORS)] if len(poses) > 1 else DARK
         _draw_person(canvas, poses, int(person), outline)
@@ -100,8 +101,10 @@ def _drawable(poses: Poses, person: int) -> np.ndarray:
 def _draw_person(canvas: np.ndarray, poses: Poses, person: int, outline: tuple[int, int, int]) -> None:
     points, scores = poses.keypoints[person, :, :2], poses.keypoints[person, :, 2]
     drawable = _drawable(poses, person)
+    if not drawable.any():
+        return
     width = line_width(points[drawable], poses.boxes[person], canvas.shape[:2])
-    radius, rim = width * JOINT_SHARE, max(1.0, width / 2)
+    radius, rim = width * JOINT_SHARE, max(1.0, width * RIM_SHARE)
     opacity = FAINTEST + (1 - FAINTEST) * np.clip(scores / SOLID_SCORE, 0, 1)
     colors = {"left": LEFT, "right": RIGHT, "middle": MIDDLE}
     edges = [
@@ -109,58 +112,51 @@ def _draw_person(canvas: np.ndarray, poses: Poses, person: int, outline: tuple[i
         for edge, side in zip(poses.skeleton.edges, edge_sides(poses.skeleton), strict=True)
         if drawable[list(edge)].all()
     ]
+    layer = _Layer(canvas, points[drawable], radius + rim)
     # All outlines first, so that none crosses a limb.
     for (a, b), _ in edges:
-        _blend_line(canvas, points[a], points[b], outline, width + 2 * rim, min(opacity[a], opacity[b]))
+        layer.line(points[a], points[b], outline, width + 2 * rim, min(opacity[a], opacity[b]))
     for point in np.flatnonzero(drawable):
-        _blend_disc(canvas, points[point], outline, radius + rim, opacity[point])
+        layer.disc(points[point], outline, radius + rim, opacity[point])
     for (a, b), side in edges:
-        _blend_line(canvas, points[a], points[b], colors[side], width, min(opacity[a], opacity[b]))
+        layer.line(points[a], points[b], colors[side], width, min(opacity[a], opacity[b]))
     for point, side in enumerate(keypoint_sides(poses.skeleton)):
         if drawable[point]:
-            _blend_disc(canvas, points[point], colors[side], radius, opacity[point])
+            layer.disc(points[point], colors[side], radius, opacity[point])
+    layer.blend()
 
 
-def _region(canvas: np.ndarray, points: np.ndarray, margin: float) -> tuple[np.ndarray, np.ndarray] | None:
-    """The view of the canvas around points [P, 2], and its corner (x, y); None if they lie outside."""
-    limit = np.array(canvas.shape[1::-1])
-    first = np.clip(np.floor(points.min(0) - margin - 2), 0, limit).astype(int)
-    last = np.clip(np.ceil(points.max(0) + margin + 3), 0, limit).astype(int)
-    if (last <= first).any():
-        return None
-    return canvas[first[1] : last[1], first[0] : last[0]], first
+class _Layer:
+    """One person's drawing with an opacity of its own in each pixel.
 
+    Limbs replace what the layer holds instead of blending with it: a faded limb shows the photograph through it and
+    not its outline, which would turn orange and blue into other colours.
+    """
 
-def _fixed_point(point: np.ndarray, corner: np.ndarray) -> tuple[int, int]:
-    x, y = np.round((point - corner) * (1 << _SHIFT)).astype(int).tolist()
-    return x, y
+    def __init__(self, canvas: np.ndarray, points: np.ndarray, margin: float):
+        """Begins a layer over the part of the canvas that holds the points [P, 2] and a margin."""
+        limit = np.array(canvas.shape[1::-1])
+        self._corner = np.clip(np.floor(points.min(0) - margin - 2), 0, limit).astype(int)
+        x, y = np.clip(np.ceil(points.max(0) + margin + 3), 0, limit).astype(int)
+        self._view = canvas[self._corner[1] : y, self._corner[0] : x]
+        self._colors, self._opacity = self._view.copy(), np.zeros(self._view.shape[:2], np.float32)
 
+    def _place(self, point: np.ndarray) -> tuple[int, int]:
+        x, y = np.round((point - self._corner) * (1 << _SHIFT)).astype(int).tolist()
+        return x, y
 
-def _blend(view: np.ndarray, drawn: np.ndarray, opacity: float) -> None:
-    view[...] = drawn if opacity >= 1 else cv2.addWeighted(drawn, float(opacity), view, 1 - float(opacity), 0)
+    def line(self, a: np.ndarray, b: np.ndarray, color: tuple[int, ...], width: float, opacity: float) -> None:
+        ends, thickness = (self._place(a), self._place(b)), max(1, round(width))
+        cv2.line(self._colors, *ends, color, thickness, cv2.LINE_AA, _SHIFT)
+        cv2.line(self._opacity, *ends, float(opacity), thickness, cv2.LINE_8, _SHIFT)
 
+    def disc(self, center: np.ndarray, color: tuple[int, ...], radius: float, opacity: float) -> None:
+        place, fixed_radius = self._place(center), round(radius * (1 << _SHIFT))
+        cv2.circle(self._colors, place, fixed_radius, color, -1, cv2.LINE_AA, _SHIFT)
+        cv2.circle(self._opacity, place, fixed_radius, float(opacity), -1, cv2.LINE_8, _SHIFT)
 
-def _blend_line(
-    canvas: np.ndarray, a: np.ndarray, b: np.ndarray, color: tuple[int, int, int], width: float, opacity: float
-) -> None:
-    region = _region(canvas, np.stack([a, b]), width)
-    if region is not None:
-        view, corner = region
-        ends = _fixed_point(a, corner), _fixed_point(b, corner)
-        thickness = max(1, round(width))
-        _blend(view, cv2.line(view.copy(), *ends, color, thickness, cv2.LINE_AA, _SHIFT), opacity)
-
-
-def _blend_disc(
-    canvas: np.ndarray, center: np.ndarray, color: tuple[int, int, int], radius: float, opacity: float
-) -> None:
-    region = _region(canvas, center[None], radius)
-    if region is not None:
-        view, corner = region
-        drawn = cv2.circle(
-            view.copy(), _fixed_point(center, corner), round(radius * (1 << _SHIFT)), color, -1, cv2.LINE_AA, _SHIFT
-        )
-        _blend(view, drawn, opacity)
+    def blend(self) -> None:
+        self._view[...] = cv2.blendLinear(self._colors, self._view.copy(), self._opacity, 1 - self._opacity)
 
 
 def _draw_number(canvas: np.ndarray, poses: Poses, person: int) -> None:
