@@ -149,9 +149,7 @@ def load_persons(annotations: str | Path, skeleton: Skeleton, labelled_only: boo
 
 
 def load_detections(path: str | Path, person_set: PersonSet) -> list[Detection]:
-    """Reads COCO detection results: a list of {image_id, category_id, bbox, score}.
-
-    Boxes are not clipped, as in the release. Other categories are left out.
+    """Reads COCO detection results of a data set; as `read_detections`.
 
     Args:
         path: the JSON file.
@@ -160,22 +158,43 @@ def load_detections(path: str | Path, person_set: PersonSet) -> list[Detection]:
     Raises:
         UserError: the file or an entry is faulty, or an entry's image is not in the set.
     """
+    detections = read_detections(path, person_set.category_id)
+    for number, detection in detections.items():
+        if detection.image_id not in person_set.images:
+            where = f"{path}: detection {number}"
+            raise UserError(f"{where} is of image {detection.image_id!r}, which {person_set.path} does not list")
+    return list(detections.values())
+
+
+def read_detections(path: str | Path, category_id: int) -> dict[int, Detection]:
+    """Reads COCO detection results: a list of {image_id, category_id, bbox, score}.
+
+    Boxes are not clipped, as in the release. Other categories are left out.
+
+    Args:
+        path: the JSON file.
+        category_id: of persons.
+
+    Returns:
+        the detections by their place in the file.
+
+    Raises:
+        UserError: the file or an entry is faulty.
+    """
     path = Path(path)
     values = read_json(path)
     if not isinstance(values, list):
         raise UserError(f"{path}: not COCO detection results, which are a list of image_id, category_id, bbox, score")
-    detections = []
+    detections = {}
     for number, entry in enumerate(values):
         where = f"{path}: detection {number}"
         if not isinstance(entry, dict):
             raise UserError(f"{where} is no table of image_id, category_id, bbox, score")
         image_id = _get(entry, "image_id", where)
-        if _get(entry, "category_id", where) != person_set.category_id:
+        if _get(entry, "category_id", where) != category_id:
             continue
-        if image_id not in person_set.images:
-            raise UserError(f"{where} is of image {image_id!r}, which {person_set.path} does not list")
         score = _number(_get(entry, "score", where), "score", where)
-        detections.append(Detection(image_id, _box(entry, where), score))
+        detections[number] = Detection(image_id, _box(entry, where), score)
     return detections
 
 

@@ -113,6 +113,8 @@ def _draw_person(canvas: np.ndarray, poses: Poses, person: int, outline: tuple[i
         if drawable[list(edge)].all()
     ]
     layer = _Layer(canvas, points[drawable], radius + rim)
+    if layer.is_empty:
+        return
     # All outlines first, so that none crosses a limb.
     for (a, b), _ in edges:
         layer.line(points[a], points[b], outline, width + 2 * rim, min(opacity[a], opacity[b]))
@@ -140,6 +142,11 @@ class _Layer:
         x, y = np.clip(np.ceil(points.max(0) + margin + 3), 0, limit).astype(int)
         self._view = canvas[self._corner[1] : y, self._corner[0] : x]
         self._colors, self._opacity = self._view.copy(), np.zeros(self._view.shape[:2], np.float32)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it lies outside the canvas; OpenCV draws into no empty array."""
+        return not self._view.size
 
     def _place(self, point: np.ndarray) -> tuple[int, int]:
         x, y = np.round((point - self._corner) * (1 << _SHIFT)).astype(int).tolist()

@@ -1,0 +1,67 @@
+"""Command: finds the poses in photographs, folders, videos, or before a camera."""
+
+from pathlib import Path
+
+import numpy as np
+
+from keras_simplepose.config import DetectorConfig, EvaluationConfig, PredictConfig
+from keras_simplepose.core.errors import UserError
+from keras_simplepose.flags import require, run_command
+
+DESCRIPTION = """Finds the poses of the people in photographs, folders, videos, or before a camera.
+
+Writes poses.json (COCO keypoint results), poses.csv and the drawings into --output. One of --detector and --boxes says
+where the people are. What cannot be read is reported, the rest is done, and the exit status is 1."""
+
+
+def main(config: PredictConfig, detector_config: DetectorConfig, protocol: EvaluationConfig) -> int:
+    """Predicts and says what was written; 1 if something could not be read."""
+    require(config, "model", "input", "output")
+    if bool(config.boxes) == bool(detector_config.detector):
+        raise UserError("give --detector (a YOLOX .onnx file, keras_hub:PRESET, or none: whole images) or --boxes")
+    from keras_simplepose.core.poses import Poses
+    from keras_simplepose.data.media import open_source
+    from keras_simplepose.engine.box_file import BoxFile
+    from keras_simplepose.engine.detector import load_detector
+    from keras_simplepose.engine.prediction import predict_source
+    from keras_simplepose.engine.predictor import PosePredictor
+    from keras_simplepose.viz.drawing import draw_poses
+    from keras_simplepose.viz.heatmaps import draw_heatmaps
+
+    source = open_source(config.input)
+    predictor = PosePredictor.load(config.model, protocol)
+    if config.boxes:
+        find_persons = BoxFile(config.boxes, source, predictor.spec.skeleton)
+    else:
+        detector = load_detector(detector_config)
+
+        def find_persons(frame):
+            return detector(frame.image)
+
+    def draw(image: np.ndarray, poses: Poses) -> np.ndarray:
+        if config.heatmaps:
+            heatmaps, matrices = predictor.heatmaps(image, poses.boxes)
+            image = draw_heatmaps(image, heatmaps, matrices, predictor.spec.stride)
+        return draw_poses(image, poses)
+
+    summary = predict_source(
+        source,
+        predictor,
+        find_persons,
+        Path(config.output),
+        draw if config.draw or config.show else None,
+        save_drawings=config.draw,
+        show=config.show,
+        maximum_frames=config.maximum_frames,
+    )
+    unit = "images" if source.kind == "images" else "frames"
+    print(f"{summary.persons:,} persons in {summary.pictures:,} {unit}, written to {config.output}")
+    if summary.drawings:
+        print(f"drawings: {summary.drawings}")
+    if summary.faults:
+        print(f"not everything could be read: {len(summary.faults)} faults, reported above")
+    return 1 if summary.faults else 0
+
+
+if __name__ == "__main__":
+    run_command(main, "predict", DESCRIPTION, PredictConfig, DetectorConfig, EvaluationConfig(evaluation_batch_size=16))
