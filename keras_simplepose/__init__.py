@@ -6,6 +6,7 @@ first use; the package's own worker processes load no Keras at all.
 
 import importlib
 import os
+import sys
 from typing import Any
 
 from keras_simplepose.core.workers import WORKER_VARIABLE
@@ -43,6 +44,9 @@ def __dir__() -> list[str]:
 # oneDNN's kernels, which TensorFlow leaves off on processors without AVX-512: with them a forward pass of MobileNetV2
 # took 0.4 of the time and a training step of ResNet-50 0.7 on an AVX2 processor. Read when TensorFlow is loaded.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+if sys.argv[:1] == ["-m"]:  # One of our commands: TensorFlow's notes on CUDA and CPU features would bury its own lines.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 if WORKER_VARIABLE not in os.environ:
     importlib.import_module(f"{__name__}.models.layers")

@@ -2,6 +2,7 @@ import collections
 import contextlib
 import io
 import json
+import os
 import subprocess
 import sys
 import warnings
@@ -17,6 +18,7 @@ from pycocotools.cocoeval import COCOeval
 from keras_simplepose.core.errors import UserError
 from keras_simplepose.core.files import file_hash
 from keras_simplepose.core.skeletons import COCO17
+from keras_simplepose.core.workers import WORKER_VARIABLE
 from keras_simplepose.data.synthetic import make_synthetic_dataset, render_scene
 from keras_simplepose.data.synthetic_drawing import draw_figure
 from keras_simplepose.data.synthetic_person import GROUP_COUNT, HEAD, sample_figure
@@ -257,4 +259,5 @@ def test_a_file_in_the_way_is_named(tmp_path):
 
 def test_workers_need_no_tensorflow():
     code = "import sys, keras_simplepose.data.synthetic; sys.exit('tensorflow' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    environment = os.environ | {WORKER_VARIABLE: "1"}
+    assert subprocess.run([sys.executable, "-c", code], check=False, env=environment).returncode == 0

@@ -3,11 +3,8 @@
 Every picture follows from (seed, index) alone, so a data set is the same whatever the number of workers.
 """
 
-import concurrent.futures
-import multiprocessing
 import os
 from collections.abc import Iterable
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +16,7 @@ from tqdm import tqdm
 from keras_simplepose.core.errors import UserError
 from keras_simplepose.core.files import atomic_path, write_json
 from keras_simplepose.core.skeletons import COCO17
+from keras_simplepose.core.workers import worker_pool
 from keras_simplepose.data.synthetic_drawing import background, develop, draw_figure, draw_obstacle
 from keras_simplepose.data.synthetic_person import (
     GROUP_COUNT,
@@ -192,10 +190,6 @@ def _write_scenes(
     return annotations
 
 
-def _start_worker() -> None:
-    cv2.setNumThreads(1)  # the processes already occupy every core
-
-
 def _write_all_scenes(
     images: Path, image_count: int, seed: int, image_size: tuple[int, int], maximum_persons: int, workers: int | None
 ) -> list[list[dict[str, Any]]]:
@@ -215,14 +209,8 @@ def _write_all_scenes(
         if workers == 1:
             collect(_write_scenes(*chunk) for chunk in arguments)
             return scenes
-        context = multiprocessing.get_context("spawn")
-        try:
-            with concurrent.futures.ProcessPoolExecutor(workers, context, _start_worker) as pool:
-                collect(pool.map(_write_scenes, *zip(*arguments, strict=True)))
-        except BrokenProcessPool as error:
-            raise UserError(
-                'a process that draws people died; call from under `if __name__ == "__main__":`, or pass workers=1'
-            ) from error
+        with worker_pool(workers) as pool:
+            collect(pool.map(_write_scenes, *zip(*arguments, strict=True)))
     return scenes
 
 
