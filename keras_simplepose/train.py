@@ -41,8 +41,11 @@ def main(
     evaluation: EvaluationConfig,
 ) -> None:
     """Runs the training and says where everything is."""
+    # Not above: worker processes import this module.
+    from keras_simplepose.engine.predictor import PosePredictor
     from keras_simplepose.engine.quickstart import make_data
     from keras_simplepose.engine.trainer import TrainingConfig, train
+    from keras_simplepose.viz.predictions import draw_predictions
     from keras_simplepose.viz.training import draw_curves, draw_examples
 
     require(run, "workdir")
@@ -54,9 +57,16 @@ def main(
     result = train(config, draw_examples, draw_curves)
     for name, reason in result.skipped.items():
         print(f"skipped {name}: {reason}")
-    print(f"\nmodel     {result.model}\nmetrics   {workdir / 'evaluations.jsonl'}")
-    print(f"curves    {workdir / 'curves.png'} and {workdir / 'curves.csv'}\nexamples  {workdir / 'examples.png'}")
-    print(f"flags     {workdir / 'flags.cfg'}\nwatch     tensorboard --logdir={workdir / 'tensorboard'}")
+    print(f"\nmodel        {result.model}")
+    if result.validation:
+        predictor = PosePredictor.load(result.model, evaluation)
+        draw_predictions(predictor, result.validation, data.validation_images, workdir / "predictions.png")
+        best = max(row["AP"] for row in result.rows if "AP" in row)
+        print(f"best AP      {best:.3f} on {len(result.validation.persons)} persons, ground-truth boxes")
+        print(f"metrics      {workdir / 'evaluations.jsonl'}\npredictions  {workdir / 'predictions.png'}")
+    print(f"curves       {workdir / 'curves.png'} and {workdir / 'curves.csv'}")
+    print(f"examples     {workdir / 'examples.png'}\nflags        {workdir / 'flags.cfg'}")
+    print(f"to watch     tensorboard --logdir={workdir / 'tensorboard'}")
 
 
 def write_flags(workdir: Path, *configs: object) -> None:

@@ -71,12 +71,14 @@ class TrainingResult:
         model: the best model's file if AP was measured, else the last's.
         rows: the epochs' figures, as in curves.csv.
         skipped: damaged images passed over, with the reason.
+        validation: the persons AP was measured on, if any.
     """
 
     workdir: Path
     model: Path
     rows: list[dict[str, float]]
     skipped: dict[str, str]
+    validation: PersonSet | None
 
 
 def train(
@@ -140,6 +142,7 @@ def train(
             initial_epoch=first_epoch,
             steps_per_epoch=steps,
             callbacks=[NonFiniteLossGuard(steps), report],
+            shuffle=False,  # The pipeline has done it.
         )
     except tf.errors.OpError as error:
         if getattr(source, "error", None):
@@ -147,7 +150,7 @@ def train(
         raise
     best = workdir / "best.keras"
     model = best if best.exists() else workdir / "last.keras"
-    return TrainingResult(workdir, model, report.rows, dict(getattr(source, "skipped", {})))
+    return TrainingResult(workdir, model, report.rows, dict(getattr(source, "skipped", {})), validation)
 
 
 def epochs_done(workdir: Path) -> int:
