@@ -264,3 +264,26 @@ class PredictConfig:
     heatmaps: bool = option(False, "lay the heatmaps over the drawings")
     show: bool = option(False, "show the drawings in a window as they are made; q closes it and ends the run")
     maximum_frames: int = option(0, "stop after so many images or frames; 0: all of them")
+
+
+@dataclass(frozen=True)
+class BenchmarkConfig:
+    """What to measure."""
+
+    suites: tuple[str, ...] = option(("input", "training"), "of input, training, export and video")
+    annotations: str = option("", "input: COCO keypoint JSON of training persons")
+    images: str = option("", "input: folder of their images")
+    prepared: str = option(
+        "", "input: what prepare wrote of them; without it, it is prepared anew in a temporary folder"
+    )
+    reference_loader: str = option(
+        "", "input: script to compare with; takes --annotations --images --workers --limit, prints JSON lines"
+    )
+    reference_workers: tuple[int, ...] = option((0, 2), "input: numbers of workers of the script; its best counts")
+    videos: str = option("", "video: file or folder to predict on")
+    persons: int = option(1920, "input: persons per measurement")
+    rounds: int = option(3, "measurements of each kind, taken in turns; their median counts")
+    training_batch: int = option(8, "training: crops per step")
+    training_steps: int = option(3, "training: steps per measurement")
+    jit_compile: Literal["auto", "on", "off"] = option("auto", "training: XLA; auto: both ways, the faster one counts")
+    output: str = option("", "file to write the rows to as well, JSON lines")

@@ -1,0 +1,26 @@
+"""Command: measures speed, as JSON lines."""
+
+from keras_simplepose.config import BenchmarkConfig
+from keras_simplepose.core.files import atomic_path
+from keras_simplepose.flags import run_command
+
+DESCRIPTION = """Measures speed and prints JSON lines: name, value, unit, ratio_to, ratio (above 1: faster).
+
+Contestants run in turns and medians count, but a busy machine is still a noisy one: compare ratios, not values."""
+
+
+def main(config: BenchmarkConfig) -> None:
+    """Prints rows as they come; keeps them in --output."""
+    from keras_simplepose.engine.benchmark import run_benchmark
+
+    lines = []
+    for row in run_benchmark(config):
+        lines.append(row.to_json())
+        print(lines[-1], flush=True)
+    if config.output:
+        with atomic_path(config.output) as temporary:
+            temporary.write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    run_command(main, "benchmark", DESCRIPTION, BenchmarkConfig)
