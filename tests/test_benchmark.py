@@ -7,6 +7,7 @@ from keras_simplepose import benchmark
 from keras_simplepose.config import BenchmarkConfig
 from keras_simplepose.core.errors import UserError
 from keras_simplepose.data.synthetic import make_synthetic_dataset
+from keras_simplepose.engine import benchmark as engine
 from keras_simplepose.engine.benchmark import interleaved, make_rows, run_benchmark
 
 REFERENCE = """
@@ -80,6 +81,25 @@ def test_input_suite_gives_rows_beside_the_reference(sources, tmp_path, capsys):
     for row in list(rows.values())[1:]:
         assert row["unit"] == "images/s" and row["ratio_to"] == "input/reference" and row["value"] > 0
         assert math.isclose(row["ratio"], row["value"] / 34, rel_tol=1e-2, abs_tol=1e-3)
+
+
+def test_export_suite_states_speeds(monkeypatch):
+    def export_benchmark(rounds):
+        return [
+            {"name": "PyTorch", "milliseconds": 100.0, "ratio": None, "megabytes": None},
+            {"name": "TFLite", "milliseconds": 25.0, "ratio": 0.25, "megabytes": 1.0},
+        ]
+
+    monkeypatch.setattr(engine, "_load", lambda name: export_benchmark)
+    first, second = run_benchmark(BenchmarkConfig(suites=("export",)))
+    assert (first.name, first.value, first.ratio) == ("export/PyTorch", 100.0, None)
+    assert (second.unit, second.ratio) == ("ms", 4.0)
+
+
+def test_a_suite_that_is_not_there_is_named(monkeypatch):
+    monkeypatch.setitem(engine.SUITES, "absent", ("benchmark_absent", "absent_benchmark"))
+    with pytest.raises(UserError, match="--suites=absent"):
+        list(run_benchmark(BenchmarkConfig(suites=("absent",))))
 
 
 @pytest.mark.parametrize(

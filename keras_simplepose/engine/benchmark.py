@@ -5,11 +5,12 @@ import json
 import statistics
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from keras_simplepose.config import BenchmarkConfig
 from keras_simplepose.core.errors import UserError
 
-# Suite → its module in this package and its function, from a configuration to rows.
+# Suite → its module in this package and its function, which gives rows.
 SUITES = {
     "input": ("benchmark_input", "input_benchmark"),
     "training": ("benchmark_training", "training_benchmark"),
@@ -83,11 +84,20 @@ def run_benchmark(config: BenchmarkConfig) -> Iterator[Row]:
     if unknown or not config.suites:
         raise UserError(f"--suites: {', '.join(unknown) or 'none given'}; there are {', '.join(SUITES)}")
     functions = [_load(name) for name in config.suites]
-    for function in functions:
-        yield from function(config)
+    for name, function in zip(config.suites, functions, strict=True):
+        yield from _export_rows(function, config) if name == "export" else function(config)
 
 
-def _load(name: str) -> Callable[[BenchmarkConfig], Iterator[Row]]:
+def _export_rows(export_benchmark: Callable[..., list[dict[str, Any]]], config: BenchmarkConfig) -> Iterator[Row]:
+    """Rows of the export suite, which states times as multiples of PyTorch's: here turned into speeds."""
+    for row in export_benchmark(rounds=config.rounds):
+        ratio = row["ratio"]
+        compared = "" if ratio is None else "export/PyTorch eager"
+        speed = None if ratio is None else round(1 / ratio, 3)
+        yield Row(f"export/{row['name']}", round(row["milliseconds"], 2), "ms", compared, speed)
+
+
+def _load(name: str) -> Callable[..., Any]:
     module_name, function = SUITES[name]
     module_name = f"keras_simplepose.engine.{module_name}"
     try:
