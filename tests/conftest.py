@@ -14,3 +14,27 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("no folder of real data; KERAS_SIMPLEPOSE_SHARED_DATA names one")
     return folder
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory) -> Path:
+    """A folder with a small model, pose.keras, and exported/: its SavedModel, TFLite and ONNX files."""
+    pytest.importorskip("ai_edge_litert")
+    pytest.importorskip("tf2onnx")
+    from export_models import small_model
+
+    from keras_simplepose import save_model
+    from keras_simplepose.config import ExportConfig
+    from keras_simplepose.engine.exporter import export
+
+    folder = tmp_path_factory.mktemp("export")
+    save_model(small_model(), folder / "pose.keras")
+    export(
+        ExportConfig(
+            model=str(folder / "pose.keras"),
+            output=str(folder / "exported"),
+            format=("savedmodel", "tflite", "onnx"),
+            proof_count=3,
+        )
+    )
+    return folder

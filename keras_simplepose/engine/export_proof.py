@@ -29,6 +29,7 @@ from keras_simplepose.engine.artefacts import ArtefactMetadata
 from keras_simplepose.engine.export_examples import Photograph, crops_of
 from keras_simplepose.engine.inference import InferenceOptions, predict_heatmaps
 from keras_simplepose.engine.verification import decision_margins
+from keras_simplepose.models.pose import pose_spec
 
 NOISE = 1e-4  # Of a crop's largest heatmap value: ten times what sums in another order were seen to differ by.
 _BATCH = 8
@@ -74,7 +75,7 @@ class Comparison:
         mean: of those distances.
         score: largest difference of a heatmap value, as a share of the crop's largest.
         bytes: size of the artefact.
-        milliseconds: a crop.
+        milliseconds: a crop; None where it was not timed.
         average_precision: on the annotated images, if given.
     """
 
@@ -87,28 +88,27 @@ class Comparison:
     mean: float
     score: float
     bytes: int
-    milliseconds: float
+    milliseconds: float | None
     average_precision: float | None = None
 
 
 def make_reference(
-    model: keras.Model, photographs: Sequence[Photograph], metadata: ArtefactMetadata, options: InferenceOptions
+    model: keras.Model, photographs: Sequence[Photograph], options: InferenceOptions, rounded: bool = False
 ) -> Reference:
-    """Runs the Keras model on all boxes of the photographs."""
-    spec = metadata.spec
+    """Runs the Keras model on all boxes of the photographs, on crops rounded to whole numbers if asked to."""
+    spec = pose_spec(model)
     crops, matrices = crops_of(photographs, spec)
+    crops = np.rint(crops) if rounded else crops
     run = tf.function(
         lambda x: predict_heatmaps(lambda y: model(y, training=False), x, spec, options),
         input_signature=[tf.TensorSpec((None, *spec.input_size, 3), tf.float32)],
     )
     heatmaps = np.concatenate([run(crops[first : first + _BATCH]).numpy() for first in range(0, len(crops), _BATCH)])
     milliseconds = _best_time(lambda: run(crops[:_BATCH]).numpy()) / len(crops[:_BATCH])
-    keypoints, maxima = codecs.decode(heatmaps, spec.stride)
+    keypoints, maxima = (np.asarray(value) for value in codecs.decode(heatmaps, spec.stride))
     scale = np.abs(heatmaps).max(axis=(1, 2, 3))
     decided = decision_margins(heatmaps) > NOISE * scale[:, None]
-    return Reference(
-        photographs, crops, matrices, np.asarray(keypoints), np.asarray(maxima), decided, scale, milliseconds
-    )
+    return Reference(photographs, crops, matrices, keypoints, maxima, decided, scale, milliseconds)
 
 
 def compare(reference: Reference, keypoints: np.ndarray, threshold: float | None, **row: Any) -> Comparison:
@@ -141,52 +141,42 @@ def compare(reference: Reference, keypoints: np.ndarray, threshold: float | None
     )
 
 
-def prove_saved_model(folder: Path, name: str, reference: Reference) -> list[Comparison]:
+def prove_saved_model(
+    folder: Path, name: str, model: keras.Model, reference: Reference, options: InferenceOptions
+) -> list[Comparison]:
     """Runs all signatures in a fresh process that does not know this package."""
+    bare = make_reference(model, reference.photographs, InferenceOptions(flip_test=False))
+    rounded = make_reference(model, reference.photographs, options, rounded=True)
     inputs: dict[str, np.ndarray] = {
         "all/crops/crops": reference.crops,
-        "all/crops_uint8/crops": reference.crops.astype(np.uint8),
+        "all/crops_uint8/crops": rounded.crops.astype(np.uint8),
         "all/heatmaps/crops": reference.crops,
     }
-    for number, photograph in enumerate(reference.photographs):
+    numbers = [str(number) for number in range(len(reference.photographs))]
+    for number, photograph in zip(numbers, reference.photographs, strict=True):
         png = cv2.imencode(".png", cv2.cvtColor(photograph.image, cv2.COLOR_RGB2BGR))[1]
         inputs[f"{number}/image/image"] = photograph.image
         inputs[f"{number}/serving_default/image_bytes"] = png
         for signature in ("image", "serving_default"):
             inputs[f"{number}/{signature}/boxes"] = photograph.boxes
     outputs = run_saved_model(folder, inputs)
-    count, size = len(reference.crops), folder_bytes(folder)
-    rows = []
+    size, rows = folder_bytes(folder), []
+
+    def add(signature: str, loader: str, beside: Reference, keypoints: np.ndarray, cases: Sequence[str]) -> None:
+        seconds = sum(float(outputs[f"{case}/{signature}/seconds"]) for case in cases)
+        # A session is how TF Serving runs it, but Python's is not worth timing.
+        milliseconds = None if loader else 1e3 * seconds / len(beside.crops)
+        row = {"artefact": name, "signature": signature + loader, "bytes": size, "milliseconds": milliseconds}
+        rows.append(compare(beside, keypoints, None, **row))
+
     for loader in ("", "@session"):
-        keypoints = outputs[f"all/crops{loader}/keypoints"]
-        milliseconds = 1e3 * float(outputs["all/crops/seconds"]) / count if not loader else float("nan")
-        rows.append(
-            compare(
-                reference,
-                keypoints,
-                None,
-                artefact=name,
-                signature=f"crops{loader}",
-                bytes=size,
-                milliseconds=milliseconds,
-            )
-        )
-        for signature in ("image", "serving_default"):
-            parts = [outputs[f"{i}/{signature}{loader}/keypoints"] for i in range(len(reference.photographs))]
-            seconds = sum(float(outputs[f"{i}/{signature}/seconds"]) for i in range(len(parts)))
-            keypoints = to_crop(reference.matrices, np.concatenate(parts))
-            milliseconds = 1e3 * seconds / count if not loader else float("nan")
-            rows.append(
-                compare(
-                    reference,
-                    keypoints,
-                    None,
-                    artefact=name,
-                    signature=f"{signature}{loader}",
-                    bytes=size,
-                    milliseconds=milliseconds,
-                )
-            )
+        for signature in ("serving_default", "image"):
+            keypoints = np.concatenate([outputs[f"{number}/{signature}{loader}/keypoints"] for number in numbers])
+            add(signature, loader, reference, to_crop(reference.matrices, keypoints), numbers)
+        for signature, beside in (("crops", reference), ("crops_uint8", rounded)):
+            add(signature, loader, beside, outputs[f"all/{signature}{loader}/keypoints"], ["all"])
+        points, maxima = codecs.decode(outputs[f"all/heatmaps{loader}/heatmaps"], pose_spec(model).stride)
+        add("heatmaps", loader, bare, np.concatenate([points, maxima[..., None]], axis=-1), ["all"])
     return rows
 
 
@@ -225,14 +215,9 @@ def prove_file(
     rows = [compare(reference, keypoints, threshold, signature=signature, milliseconds=milliseconds, **row)]
     if path.suffix == ".tflite" and metadata.options is not None:
         runner = artefacts.tflite_signature(path, "image")
-        parts, seconds = [], 0.0
-        for photograph in reference.photographs:
-            for box in photograph.boxes:
-                start = time.perf_counter()
-                parts.append(runner(image=photograph.image, boxes=box[None])["keypoints"])
-                seconds += time.perf_counter() - start
-        keypoints = to_crop(reference.matrices, np.concatenate(parts))
-        milliseconds = 1e3 * seconds / len(parts)
+        calls = [{"image": each.image, "boxes": box[None]} for each in reference.photographs for box in each.boxes]
+        keypoints = to_crop(reference.matrices, np.concatenate([runner(**call)["keypoints"] for call in calls]))
+        milliseconds = _best_time(lambda: runner(**calls[-1]))
         rows.append(compare(reference, keypoints, threshold, signature="image", milliseconds=milliseconds, **row))
     return rows
 
@@ -271,7 +256,7 @@ def table(rows: Sequence[Comparison], reference: Reference) -> str:
     ]
     for row in rows:
         precision = "" if row.average_precision is None else f"{row.average_precision:.4f}"
-        milliseconds = "" if np.isnan(row.milliseconds) else f"{row.milliseconds:.1f}"
+        milliseconds = "" if row.milliseconds is None else f"{row.milliseconds:.1f}"
         lines.append(
             f"{row.artefact:<21} {row.signature:<23} {row.bytes / 1e6:>7.2f} {row.compared:>5} of {row.points:<4}"
             f" {row.largest:>10.5f} {row.mean:>9.5f} {row.score:>8.1e} {milliseconds:>8} {precision:>6}"

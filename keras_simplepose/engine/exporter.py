@@ -134,7 +134,11 @@ def plan(config: ExportConfig, model: keras.Model, output: Path) -> list[Artefac
         name = f"{SAVED_MODEL}/{config.version or next_version(output / SAVED_MODEL)}"
         artefacts.append(Artefact(name, whole, lambda path: write_saved_model(model, path, whole, *flags)))
     if "tflite" in config.format:
-        in_file = None if config.decode == "none" else dataclasses.replace(options, gather_free=_gather_free(config))
+        in_file = (
+            None
+            if config.decode == "none"
+            else dataclasses.replace(options, gather_free=config.decode == "gather_free")
+        )
         crops = None
         if "int8" in config.quantize:
             crops = calibration_crops(
@@ -152,10 +156,6 @@ def plan(config: ExportConfig, model: keras.Model, output: Path) -> list[Artefac
             Artefact(export_onnx.FILE_NAME, whole, lambda path: export_onnx.write_onnx(model, path, whole))
         )
     return artefacts
-
-
-def _gather_free(config: ExportConfig) -> bool:
-    return config.decode == "gather_free"
 
 
 def next_version(folder: Path) -> int:
@@ -180,13 +180,13 @@ def _prove(
     protocol = EvaluationConfig(
         flip_test=config.flip_test, flip_shift=config.flip_shift, keypoint_threshold=config.keypoint_threshold
     )
-    reference = make_reference(model, photographs, artefacts[0].metadata, options)
+    reference = make_reference(model, photographs, options)
     keras_precision = _average_precision(config, PosePredictor.from_model(model, protocol))
     rows: list[Comparison] = []
     for artefact in artefacts:
         path = staging / artefact.name
         if path.is_dir():
-            found = prove_saved_model(path, artefact.name, reference)
+            found = prove_saved_model(path, artefact.name, model, reference, options)
         else:
             found = prove_file(path, artefact.metadata, reference, options)
         precision = _average_precision(config, PosePredictor.load(path, protocol)) if keras_precision else None
@@ -213,12 +213,11 @@ def _average_precision(config: ExportConfig, predictor: PosePredictor) -> float 
 
 def report(config: ExportConfig, rows: list[Comparison]) -> dict[str, Any]:
     """What export_report.json says."""
-    entries = [dataclasses.asdict(row) for row in rows]
-    for entry in entries:
-        if entry["milliseconds"] != entry["milliseconds"]:
-            entry["milliseconds"] = None
-    return {"model": config.model, "model_sha256": file_hash(config.model), "flags": dataclasses.asdict(config)} | {
-        "comparisons": entries
+    return {
+        "model": config.model,
+        "model_sha256": file_hash(config.model),
+        "flags": dataclasses.asdict(config),
+        "comparisons": [dataclasses.asdict(row) for row in rows],
     }
 
 
