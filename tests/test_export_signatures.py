@@ -58,7 +58,7 @@ def test_signatures_have_the_documented_names_types_and_shapes(signatures):
             assert spec.dtype == tf.float32 and spec.shape.as_list() == shape
 
 
-@pytest.mark.parametrize("size", [(120, 160), (33, 210)])
+@pytest.mark.parametrize("size", [(120, 160), (97, 210)])
 def test_photograph_and_boxes_give_the_predictors_keypoints(signatures, keras_predictor, size):
     image = cv2.resize(photograph(), size[::-1])
     poses = keras_predictor(image, GOOD)
