@@ -1,0 +1,78 @@
+"""The layers of the package: imports point down, and only commands know flags."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import keras_simplepose
+
+PACKAGE = Path(keras_simplepose.__file__).parent
+MODULES = sorted(PACKAGE.rglob("*.py"))
+# What each folder may import of the package, beside itself.
+ALLOWED = {
+    "core": set(),
+    "models": {"core"},
+    "data": {"core"},
+    "viz": {"core"},
+    "engine": {"core", "models", "data"},
+}
+# No layer: constants and defaults that any of them may read.
+EVERYWHERE = {"config", "version"}
+NO_VERBS = {"__init__", "config", "flags", "version"}
+VERBS = [path for path in PACKAGE.glob("*.py") if path.stem not in NO_VERBS]
+
+
+def imports_of(path):
+    """The dotted names of all modules a file imports, also inside functions."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} line {node.lineno}: a relative import"
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+def parts_of(path):
+    """The folders and top-level modules of the package that a file imports."""
+    dotted = [name.split(".") for name in imports_of(path)]
+    return {parts[1] for parts in dotted if parts[0] == "keras_simplepose" and len(parts) > 1}
+
+
+def name_of(path):
+    return str(path.relative_to(PACKAGE))
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if path.parent != PACKAGE], ids=name_of)
+def test_imports_point_down(path):
+    folder = path.relative_to(PACKAGE).parts[0]
+    assert folder in ALLOWED, f"{folder} has no place among the layers"
+    wrong = parts_of(path) - ALLOWED[folder] - {folder} - EVERYWHERE
+    assert not wrong, f"{name_of(path)} imports {', '.join(sorted(wrong))}"
+
+
+def test_the_configuration_imports_nothing_of_the_package():
+    assert not parts_of(PACKAGE / "config.py")
+    assert not parts_of(PACKAGE / "version.py")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_only_commands_know_absl(path):
+    if path.parent == PACKAGE and (path.stem == "flags" or path in VERBS):
+        return
+    assert not any(name.split(".")[0] == "absl" for name in imports_of(path))
+
+
+def is_main_guard(node):
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "__name__ == '__main__'"
+
+
+def test_there_are_commands():
+    assert {"train", "prepare", "convert"} <= {path.stem for path in VERBS}
+
+
+@pytest.mark.parametrize("path", VERBS, ids=name_of)
+def test_every_command_has_a_main_guard(path):
+    assert is_main_guard(ast.parse(path.read_text()).body[-1])
