@@ -100,6 +100,13 @@ def _indices(entries: Any, names: Sequence[str], where: str) -> tuple[int, ...]:
     return tuple(indices)
 
 
+def _pairs(entries: Any, names: Sequence[str], where: str) -> tuple[tuple[int, ...], ...]:
+    """Index pairs of a list of pairs; their length is checked by the skeleton itself."""
+    if not isinstance(entries, Sequence) or isinstance(entries, str):
+        raise UserError(f"{where}: {entries!r} is not a list of pairs")
+    return tuple(_indices(pair, names, where) for pair in entries)
+
+
 def skeleton_from_dict(values: Mapping[str, Any], where: str = "skeleton") -> Skeleton:
     """A skeleton from a mapping as in a TOML or JSON file; pairs and edges hold keypoint names or indices.
 
@@ -120,9 +127,7 @@ def skeleton_from_dict(values: Mapping[str, Any], where: str = "skeleton") -> Sk
     names = values["keypoints"]
     if not isinstance(names, Sequence) or isinstance(names, str):
         raise UserError(f"{where}: keypoints must be a list of names")
-    pairs = {
-        key: tuple(_indices(pair, names, f"{where}: {key}") for pair in values[key]) for key in ("flip_pairs", "edges")
-    }
+    pairs = {key: _pairs(values[key], names, f"{where}: {key}") for key in ("flip_pairs", "edges")}
     try:
         sigmas = tuple(float(sigma) for sigma in values["sigmas"])
     except (TypeError, ValueError) as error:
