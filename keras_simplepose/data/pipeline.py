@@ -55,7 +55,7 @@ class PreparedSource:
         shards = tf.data.Dataset.from_tensor_slices(names)
         if shuffle_buffer:
             shards = shards.shuffle(len(names), seed)
-        records = shards.interleave(tf.data.TFRecordDataset, cycle_length=READERS, block_length=16, deterministic=True)
+        records = shards.interleave(tf.data.TFRecordDataset, cycle_length=READERS, block_length=16)
         return records.shuffle(shuffle_buffer, seed) if shuffle_buffer else records
 
     def decode(self, element: Any) -> dict[str, tf.Tensor]:

@@ -9,7 +9,7 @@ import numpy as np
 from keras_simplepose.core.errors import UserError
 from keras_simplepose.engine.torch_names import CLASSIFIER_PREFIXES, HEAD_PREFIXES, listed
 from keras_simplepose.models.mobilenet import BLOCKS
-from keras_simplepose.models.resnet import STAGES
+from keras_simplepose.models.resnet import BOTTLENECK_DEPTHS, STAGES
 
 _OTHER_ARCHITECTURES = (
     (r"(transition\d|stage\d)\.", "an HRNet"),
@@ -107,8 +107,8 @@ def _backbone(tensors: Mapping[str, np.ndarray], style: str, where: str) -> tupl
     if not any(re.match(r"layer\d+\.\d+\.conv3\.weight", name) for name in tensors):
         raise UserError(f"{where}: is a ResNet of basic blocks (18 or 34); 50, 101 and 152 are supported")
     counts = tuple(len(blocks[stage]) for stage in sorted(blocks))
-    for depth, wanted in STAGES.items():
-        if counts == wanted:
+    for depth in BOTTLENECK_DEPTHS:
+        if counts == STAGES[depth]:
             return f"resnet{depth}_{style}", 1.0
     text = ", ".join(map(str, counts))
     raise UserError(f"{where}: its stages have {text} blocks, which is no whole ResNet-50, 101 or 152")
