@@ -1,6 +1,5 @@
 """tf.data from prepared shards, or from the images themselves, to batches of patches with drawn transformations."""
 
-import itertools
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -196,17 +195,17 @@ def validation_dataset(source: PatchSource, batch_size: int) -> tf.data.Dataset:
 
     Elements are as those of `training_dataset`, with example_weight [B] float32 in place of data_wait.
     """
-    padding = -source.count % batch_size
+
+    def weighted(weight: float) -> tf.data.Dataset:
+        return patches.map(lambda patch: patch | {"example_weight": tf.constant(weight)})
+
+    def plain(batch: dict[str, Any]) -> dict[str, Any]:
+        return batch | identity_transformation(batch_size).to_dict()
+
     patches = source.serial(0, 0).map(source.decode, tf.data.AUTOTUNE)
-    weights = itertools.chain([1.0] * source.count, [0.0] * padding)
-    weighted = tf.data.Dataset.zip(
-        patches.repeat(), tf.data.Dataset.from_tensor_slices(np.fromiter(weights, np.float32))
-    )
-
-    def plain(batch: dict[str, Any], weight: Any) -> dict[str, Any]:
-        return batch | identity_transformation(batch_size).to_dict() | {"example_weight": weight}
-
-    return weighted.batch(batch_size, drop_remainder=True).map(plain).prefetch(2)
+    # Enough padding for any remainder: how many persons damaged images take away is not known beforehand.
+    padded = weighted(1.0).concatenate(weighted(0.0).repeat().take(batch_size - 1))
+    return padded.batch(batch_size, drop_remainder=True).map(plain).prefetch(2)
 
 
 def _timed(dataset: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:

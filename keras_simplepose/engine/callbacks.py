@@ -23,10 +23,11 @@ DrawExamples = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray, Any], n
 DrawCurves = Callable[[list[dict[str, float]], Path], None]
 
 STATE_NAME, WEIGHTS_NAME = "state.json", "state.weights.h5"
+SECONDS_BETWEEN_CHECKPOINTS = 30.0  # Of shorter epochs only some are kept, or writing would take longer than training.
 
 
 class NonFiniteLossGuard(keras.callbacks.Callback):
-    """Stops at the first step whose loss is not finite, before any checkpoint could keep its weights."""
+    """Stops at the first step whose loss is not finite, before any checkpoint could keep spoilt weights."""
 
     def __init__(self, steps_per_epoch: int):
         """Takes the length of an epoch, to name the step."""
@@ -40,11 +41,19 @@ class NonFiniteLossGuard(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Looks at the running mean, which stays NaN once a loss was."""
         if not math.isfinite(float(logs["loss"])):
-            step = self.epoch * self.steps_per_epoch + batch
-            raise UserError(
-                f"the loss is not finite at step {step} (epoch {self.epoch}); the checkpoints are those before it; "
-                "try a smaller --learning_rate, --warmup_steps, or --precision=float32"
-            )
+            self._stop("the loss is not finite at", batch)
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Looks at the weights, which the epoch's last update may have spoilt after its loss was computed."""
+        if not all(bool(keras.ops.all(keras.ops.isfinite(weight))) for weight in self.model.network.weights):
+            self._stop("weights are not finite after", self.steps_per_epoch - 1)
+
+    def _stop(self, fault: str, batch: int) -> None:
+        step = self.epoch * self.steps_per_epoch + batch
+        raise UserError(
+            f"{fault} step {step} (epoch {self.epoch}); the checkpoints are those before it; "
+            "try a smaller --learning_rate, --warmup_steps, or --precision=float32"
+        )
 
 
 @dataclass
@@ -90,10 +99,16 @@ class EpochReport(keras.callbacks.Callback):
         self.rows = read_rows(workdir / "curves.csv")
         self.best = max((row["AP"] for row in self.rows if math.isfinite(row.get("AP", math.nan))), default=-math.inf)
         self.writer = tf.summary.create_file_writer(str(workdir / "tensorboard"))
-        self._run_start, self._first_epoch, self._epoch_start = time.monotonic(), len(self.rows), 0.0
+        self._run_start, self._epoch_start = time.monotonic(), 0.0
+        self._first_epoch: int | None = None
+        self._kept = self._run_start  # When the checkpoints were last written.
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Starts the clock."""
+        if self._first_epoch is None:
+            self._first_epoch = epoch
+            # A run killed between writing its curves and its state does their last epoch again.
+            self.rows = [row for row in self.rows if row["epoch"] < epoch]
         self._epoch_start = time.monotonic()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
@@ -111,6 +126,13 @@ class EpochReport(keras.callbacks.Callback):
         if self.evaluation and ((epoch + 1) % self.evaluation.every == 0 or last):
             row |= self._evaluate(epoch)
         self.rows.append(row)
+        due = last or "AP" in row or time.monotonic() - self._kept >= SECONDS_BETWEEN_CHECKPOINTS
+        if due:
+            self._keep(epoch, row)
+        self._print(epoch, row)
+
+    def _keep(self, epoch: int, row: dict[str, float]) -> None:
+        """Writes checkpoints, curves, summaries and, last, the state that declares them valid."""
         save_model(self.model.network, self.workdir / "last.keras")
         if row.get("AP", -math.inf) > self.best:
             self.best = row["AP"]
@@ -118,7 +140,7 @@ class EpochReport(keras.callbacks.Callback):
         self._write_curves()
         self._write_summaries(epoch, row)
         save_state(self.model, self.workdir, epoch + 1)
-        self._print(epoch, row)
+        self._kept = time.monotonic()
 
     def _evaluate(self, epoch: int) -> dict[str, float]:
         measured = self.model.evaluate(self.evaluation.dataset, verbose=0, return_dict=True)

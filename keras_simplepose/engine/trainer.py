@@ -1,5 +1,7 @@
 """Training from configurations to a folder of results."""
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,6 @@ from keras_simplepose.config import (
 )
 from keras_simplepose.core.errors import UserError
 from keras_simplepose.core.files import read_json
-from keras_simplepose.core.skeletons import Skeleton
 from keras_simplepose.core.spec import PoseSpec
 from keras_simplepose.data.coco import PersonSet, load_persons
 from keras_simplepose.data.patches import PatchSettings
@@ -105,7 +106,7 @@ def train(
         trainer = TrainingModel(network, _half_body_minimum(config.augmentation))
     spec = pose_spec(network)
     source = training_source(config, spec)
-    validation = _validation_persons(config.data, spec.skeleton)
+    validation = _validation_source(config.data, spec)
     batches, steps = training_dataset(
         source,
         config.optimization.batch_size,
@@ -117,7 +118,9 @@ def train(
     with strategy.scope():
         trainer.compile(optimizer=make_optimizer(config, steps))
         trainer.optimizer.build(network.trainable_variables)
-    jit_compile = _choose_jit(config, trainer, batches, steps, strategy)
+    with _damage_named(source):
+        jit_compile = _choose_jit(config, trainer, batches, steps, strategy)
+        examples = _examples(batches, config.run.picture_count)
     if first_epoch:
         trainer.load_weights(workdir / WEIGHTS_NAME)
         print(f"going on after epoch {first_epoch} of {config.optimization.epochs}")
@@ -126,7 +129,7 @@ def train(
         workdir,
         config.optimization.epochs,
         _evaluation(config, network, validation),
-        _examples(batches, config.run.picture_count),
+        examples,
         draw_examples,
         draw_curves,
     )
@@ -135,22 +138,31 @@ def train(
         f"{steps} steps an epoch, {strategy.num_replicas_in_sync} device(s)",
         flush=True,
     )
-    try:
+    with _damage_named(source, validation):
         trainer.fit(
             batches,
             epochs=config.optimization.epochs,
             initial_epoch=first_epoch,
             steps_per_epoch=steps,
+            shuffle=False,  # The pipeline does it; Keras warns where it is left at True.
             callbacks=[NonFiniteLossGuard(steps), report],
-            shuffle=False,  # The pipeline has done it.
         )
-    except tf.errors.OpError as error:
-        if getattr(source, "error", None):
-            raise source.error from error
-        raise
     best = workdir / "best.keras"
     model = best if best.exists() else workdir / "last.keras"
-    return TrainingResult(workdir, model, report.rows, dict(getattr(source, "skipped", {})), validation)
+    skipped = dict(getattr(source, "skipped", {}))
+    return TrainingResult(workdir, model, report.rows, skipped, validation and validation.persons)
+
+
+@contextlib.contextmanager
+def _damage_named(*sources: PatchSource | None) -> Iterator[None]:
+    """Raises the UserError behind an error of TensorFlow's: a graph cannot raise it as itself."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        for source in sources:
+            if getattr(source, "error", None):
+                raise source.error from error
+        raise
 
 
 def epochs_done(workdir: Path) -> int:
@@ -239,25 +251,25 @@ def _half_body_minimum(augmentation: AugmentationConfig) -> int:
     return augmentation.half_body_minimum if augmentation.half_body_probability > 0 else 0
 
 
-def _validation_persons(data: TrainingDataConfig, skeleton: Skeleton) -> PersonSet | None:
+def _validation_source(data: TrainingDataConfig, spec: PoseSpec) -> ImageSource | None:
     if not data.validation_annotations:
         return None
     if not data.validation_images:
         raise UserError("--validation_annotations needs --validation_images, the folder of its images")
-    return load_persons(data.validation_annotations, skeleton)
+    persons = load_persons(data.validation_annotations, spec.skeleton)
+    settings = PatchSettings.for_validation(spec.input_size)
+    return ImageSource(persons, Path(data.validation_images), settings, data.skip_damaged)
 
 
-def _evaluation(config: TrainingConfig, network: keras.Model, persons: PersonSet | None) -> EpochEvaluation | None:
-    if persons is None:
+def _evaluation(config: TrainingConfig, network: keras.Model, source: ImageSource | None) -> EpochEvaluation | None:
+    if source is None:
         return None
-    images, spec = Path(config.data.validation_images), pose_spec(network)
-    source = ImageSource(persons, images, PatchSettings.for_validation(spec.input_size), config.data.skip_damaged)
     predictor = PosePredictor.from_model(network, config.evaluation)
 
     def average_precision() -> dict[str, float]:
         skip = config.data.skip_damaged
         return evaluate_predictor(
-            predictor, persons, images, config=config.evaluation, progress=False, skip_damaged=skip
+            predictor, source.persons, source.folder, config=config.evaluation, progress=False, skip_damaged=skip
         ).metrics
 
     batch_size = config.evaluation.evaluation_batch_size
