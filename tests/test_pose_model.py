@@ -73,9 +73,11 @@ def test_each_transposed_convolution_doubles_the_resolution(count):
 
 
 def test_integers_and_floats_are_the_same_pixels(small):
-    heatmaps = np.asarray(small(crops()))
-    np.testing.assert_allclose(small(crops().astype(np.float32)), heatmaps, rtol=1e-5, atol=1e-8)
-    assert np.abs(np.asarray(small(crops(seed=1))) - heatmaps).max() > 1e-7
+    heatmaps, floats, darker = (
+        np.asarray(small(pixels)) for pixels in (crops(), crops().astype(np.float32), crops() // 4)
+    )
+    largest = np.abs(heatmaps).max()  # Tiny: the head starts with small weights.
+    assert np.abs(floats - heatmaps).max() < 1e-4 * largest < 1e-2 * largest < np.abs(darker - heatmaps).max()
 
 
 @pytest.mark.parametrize("name", ["resnet50", "resnet50v2", "mobilenetv2", "mobilenetv3large"])

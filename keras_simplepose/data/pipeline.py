@@ -203,9 +203,10 @@ def validation_dataset(source: PatchSource, batch_size: int) -> tf.data.Dataset:
         return batch | identity_transformation(batch_size).to_dict()
 
     patches = source.serial(0, 0).map(source.decode, tf.data.AUTOTUNE)
-    # Enough padding for any remainder: how many persons damaged images take away is not known beforehand.
-    padded = weighted(1.0).concatenate(weighted(0.0).repeat().take(batch_size - 1))
-    return padded.batch(batch_size, drop_remainder=True).map(plain).prefetch(2)
+    # Padding also takes the places of persons whose damaged images are passed over: the number of batches is fixed.
+    padded = weighted(1.0).concatenate(weighted(0.0).repeat())
+    batches = padded.batch(batch_size, drop_remainder=True).take(-(-source.count // batch_size))
+    return batches.map(plain).prefetch(2)
 
 
 def _timed(dataset: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:

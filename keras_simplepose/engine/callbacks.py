@@ -126,8 +126,8 @@ class EpochReport(keras.callbacks.Callback):
         if self.evaluation and ((epoch + 1) % self.evaluation.every == 0 or last):
             row |= self._evaluate(epoch)
         self.rows.append(row)
-        due = last or "AP" in row or time.monotonic() - self._kept >= SECONDS_BETWEEN_CHECKPOINTS
-        if due:
+        waited = time.monotonic() - self._kept
+        if last or epoch == self._first_epoch or "AP" in row or waited >= SECONDS_BETWEEN_CHECKPOINTS:
             self._keep(epoch, row)
         self._print(epoch, row)
 
