@@ -14,7 +14,7 @@ ALLOWED = {
     "core": set(),
     "models": {"core"},
     "data": {"core"},
-    "viz": {"core"},
+    "viz": {"core", "models", "data", "engine"},
     "engine": {"core", "models", "data"},
 }
 # No layer: constants and defaults that any of them may read.

@@ -220,11 +220,11 @@ def test_backbone_weights_are_loaded_from_a_file(tmp_path):
     model = build_pose_model(**SMALL, backbone_weights=str(tmp_path / "backbone.weights.h5"))
     features = keras.Model(model.input, model.get_layer("out_relu").output)
     expected = reference(applications.mobilenet_v2.preprocess_input(crops().astype(np.float32)))
-    assert np.std(expected) > 0
-    np.testing.assert_allclose(features(crops()), expected, rtol=1e-4, atol=1e-5)
+    largest = np.abs(expected).max()  # Tiny in a fresh network.
+    np.testing.assert_allclose(features(crops()) / largest, expected / largest, atol=1e-4)
     other = build_pose_model(**SMALL)
     features = keras.Model(other.input, other.get_layer("out_relu").output)
-    assert np.abs(np.asarray(features(crops())) - np.asarray(expected)).max() > 1e-3
+    assert np.abs(np.asarray(features(crops())) - np.asarray(expected)).max() > largest / 10
 
 
 def test_a_width_multiplier_does_not_leak_into_the_next_network():

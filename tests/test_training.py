@@ -135,7 +135,8 @@ for name in ("one_device", "mirrored"):
     before = [np.array(value) for value in model.network.trainable_variables]
     logs = model.fit(dataset, epochs=1, steps_per_epoch=1, verbose=0, shuffle=False).history
     updates.append([np.array(value) - old for value, old in zip(model.network.trainable_variables, before)])
-    print(strategy.num_replicas_in_sync, logs["loss"][0], logs["pck"][0], float(model.wait_metric.result()))
+    pck = float(model.pck_metric.result())
+    print(strategy.num_replicas_in_sync, logs["loss"][0], pck, float(model.wait_metric.result()))
 largest = max(np.abs(value).max() for value in updates[0])
 apart = max(np.abs(one - two).max() for one, two in zip(*updates))
 print(largest, apart)

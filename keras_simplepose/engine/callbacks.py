@@ -116,8 +116,9 @@ class EpochReport(keras.callbacks.Callback):
         seconds = time.monotonic() - self._epoch_start
         row = {
             "epoch": epoch,
-            "loss": float(logs["loss"]),
-            "pck": float(logs["pck"]),
+            # Not of the logs: there each replica's ratio counts the same, however many keypoints it saw.
+            "loss": float(self.model.loss_metric.result()),
+            "pck": float(self.model.pck_metric.result()),
             "learning_rate": float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)),
             "seconds": seconds,
             "data_wait_share": float(self.model.wait_metric.result()) / seconds,
