@@ -63,6 +63,7 @@ def test_tflite_client_without_tensorflow(exported, picture, expected):
 
 
 def test_tflite_client_names_a_bad_file(picture):
+    pytest.importorskip("ai_edge_litert")
     done = run("tflite_client.py", picture, picture, forbidden=("tensorflow",))
     assert done.returncode == 1 and done.stderr.startswith("error: ")
 

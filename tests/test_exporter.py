@@ -94,7 +94,7 @@ def test_the_command_needs_model_and_output():
 
 
 def test_mixed_precision_is_exported_in_float32():
-    arguments = {"alpha": 0.35, "input_size": (64, 64), "deconv_filters": (8,)}
+    arguments = {"alpha": 0.35, "input_size": (64, 64), "deconv_filters": (8,), "deconv_kernels": (4,)}
     mixed = build_pose_model("mobilenetv2", precision="mixed_bfloat16", **arguments)
     plain = in_float32(mixed)
     assert {layer.compute_dtype for layer in plain.layers} == {"float32"}
