@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from test_media import image_file, read_all, write_video
+from test_predictor_stream import brightest, tiny_network
 
 from keras_simplepose import predict as command
 from keras_simplepose.config import DetectorConfig, EvaluationConfig, PredictConfig
@@ -18,16 +19,10 @@ from keras_simplepose.engine.box_file import BoxFile
 from keras_simplepose.engine.detector import FoundPersons, whole_image
 from keras_simplepose.engine.prediction import predict_source
 from keras_simplepose.engine.predictor import PosePredictor
-from keras_simplepose.models.pose import build_pose_model, save_model
+from keras_simplepose.models.pose import save_model
 from keras_simplepose.viz.drawing import draw_poses
 
 SPEC = PoseSpec(COCO17, (64, 48), (16, 12), 2.0)
-
-
-def brightest(crops):
-    index = crops[..., 1].reshape(len(crops), -1).argmax(1)
-    points = np.stack([index % 48, index // 48], axis=-1).astype(np.float32)
-    return np.repeat(points[:, None], 17, axis=1), np.full((len(crops), 17), 0.9, np.float32)
 
 
 @pytest.fixture
@@ -38,8 +33,7 @@ def predictor():
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "model.keras"
-    sizes = {"input_size": (64, 64), "deconv_filters": (8,), "deconv_kernels": (4,), "alpha": 0.35}
-    save_model(build_pose_model("mobilenetv2", **sizes), path)
+    save_model(tiny_network(SPEC), path)
     return str(path)
 
 

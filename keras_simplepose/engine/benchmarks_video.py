@@ -1,0 +1,101 @@
+"""How fast a video goes through detector and pose network, and which stage takes how much of it."""
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from keras_simplepose.config import DetectorConfig, EvaluationConfig
+from keras_simplepose.data.media import Frame, open_source
+from keras_simplepose.data.media_output import VideoFile
+from keras_simplepose.engine.detector import FoundPersons, load_detector
+from keras_simplepose.engine.prediction import Draw, predict_source
+from keras_simplepose.engine.predictor import PosePredictor
+
+SIZE = (1080, 1920)
+RATE = 30.0
+PERSONS = 2
+_SEED = 0
+
+
+def video_benchmark(
+    model_path: str | Path,
+    detector_path: str | Path,
+    frames: int = 60,
+    draw: Draw | None = None,
+    predictor: PosePredictor | None = None,
+) -> list[dict[str, Any]]:
+    """Predicts a synthetic 1080p video of two people and times it, once with all stages in turn and once overlapping.
+
+    The detector runs on every frame and is timed, but the pose network is given the two figures' known boxes: rendered
+    figures are not what a detector was trained on, and the number of persons must not depend on what it makes of them.
+
+    Args:
+        model_path: the pose model.
+        detector_path: a YOLOX .onnx file; empty to leave the detector out.
+        frames: length of the video.
+        draw: makes the drawings, `viz.drawing.draw_poses`; None leaves drawing and writing the video out.
+        predictor: a predictor to use instead of the model's.
+
+    Returns:
+        one row: "name"; "frames" and "persons" predicted; "seconds" and "frames_per_second" of the run, in which the
+        stages overlap; "busy_seconds", the sum over the stages, which is what they would take in turn; and "share_" of
+        each stage in that sum: decode, detect, pose, draw, write.
+
+    Raises:
+        UserError: a file cannot be read, or there are fewer than 1 frames.
+    """
+    predictor = predictor or PosePredictor.load(model_path, EvaluationConfig(evaluation_batch_size=16))
+    detector = load_detector(DetectorConfig(detector=str(detector_path))) if detector_path else None
+
+    def find_persons(frame: Frame) -> FoundPersons:
+        if detector is not None:
+            detector(frame.image)
+        return FoundPersons(_boxes(frame.index), np.ones(PERSONS, np.float32))
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = _write_video(Path(folder) / "people", frames)
+        source = open_source(str(path))
+        # The first pass traces and compiles; frames enough for every batch size that will occur.
+        predict_source(source, predictor, find_persons, Path(folder) / "warm", draw, maximum_frames=8, progress=False)
+        start = time.perf_counter()
+        summary = predict_source(source, predictor, find_persons, Path(folder) / "out", draw, progress=False)
+        seconds = time.perf_counter() - start
+    busy = sum(summary.clock.seconds.values())
+    row = {
+        "name": f"video {SIZE[1]}×{SIZE[0]}, {PERSONS} people",
+        "frames": summary.pictures,
+        "persons": summary.persons,
+        "seconds": seconds,
+        "frames_per_second": summary.pictures / seconds,
+        "busy_seconds": busy,
+    }
+    return [row | {f"share_{stage}": spent / busy for stage, spent in summary.clock.seconds.items()}]
+
+
+def _boxes(index: int) -> np.ndarray:
+    """The boxes [2, 4] of the two people in a frame: they walk to and fro."""
+    offset = 200 * np.sin(index / 15)
+    return np.array([[400 + offset, 200, 260, 720], [1200 - offset, 260, 260, 720]], np.float32)
+
+
+def _write_video(stem: Path, frames: int) -> Path:
+    """A textured room with two upright figures in it."""
+    noise = np.random.default_rng(_SEED).integers(60, 180, (27, 48, 3), np.uint8)
+    room = cv2.resize(noise, SIZE[::-1], interpolation=cv2.INTER_CUBIC)
+    with VideoFile(stem, RATE) as video:
+        for index in range(frames):
+            image = room.copy()
+            for number, (x, y, width, height) in enumerate(_boxes(index).round().astype(int).tolist()):
+                middle, swing = x + width // 2, round(60 * np.sin(index / 4 + number))
+                cv2.circle(image, (middle, y + height // 12), height // 12, (224, 180, 150), -1, cv2.LINE_AA)
+                body = (middle - width // 4, y + height // 6), (middle + width // 4, y + height // 2)
+                cv2.rectangle(image, *body, (170, 40 + 90 * number, 60), -1)
+                for side in (-1, 1):
+                    hip, foot = middle + side * width // 8, middle + side * (width // 8 + swing)
+                    cv2.line(image, (hip, y + height // 2), (foot, y + height), (40, 50, 110), width // 6, cv2.LINE_AA)
+            video.write(image)
+    return video.path
