@@ -90,7 +90,12 @@ def evil(path, state):
 
 @pytest.mark.parametrize(
     ("write", "named"),
-    [(truncated, "not a whole"), (hrnet, "HRNet"), (incomplete, "layer3.2.bn2.running_var"), (evil, "wants to import")],
+    [
+        (truncated, "not a whole"),
+        (hrnet, "HRNet"),
+        (incomplete, "layer3.2.bn2.running_var"),
+        (evil, "wants to import print"),
+    ],
 )
 def test_bad_checkpoints_leave_no_file(write, named, checkpoint, command, tmp_path):
     write(tmp_path / "bad_64x64.pth", torch.load(checkpoint, weights_only=True))

@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from torch_states import pose_state  # noqa: E402
+from torch_states import pose_state, random_state  # noqa: E402
 
 from keras_simplepose.config import ConvertConfig  # noqa: E402
 from keras_simplepose.core.errors import UserError  # noqa: E402
@@ -224,6 +224,29 @@ def test_the_pytorch_network_has_the_published_size(depth, filters, kernels, par
     assert sum(parameter.numel() for parameter in twin.parameters()) == parameters
 
 
+@pytest.mark.parametrize(("depth", "alpha"), [(18, 0.25), (34, 1.0), (50, 0.5)])
+def test_small_resnets_are_told_from_tensors(depth, alpha):
+    architecture = Architecture(f"resnet{depth}_pytorch", alpha, (32,), (4,), 17)
+    assert infer_architecture(names(meta_state(architecture)), "pytorch", "x") == architecture
+
+
+def test_basic_blocks_have_no_caffe_style():
+    state = names(meta_state(Architecture("resnet18_pytorch", 1.0, (8,), (4,), 17)))
+    with pytest.raises(UserError, match="ResNet-18, which has no caffe style"):
+        infer_architecture(state, "caffe", "x")
+
+
+def test_small_resnet_there_and_back(tmp_path):
+    architecture = Architecture("resnet18_pytorch", 0.25, (16, 8, 8), (4, 4, 4), 17)
+    state = random_state(architecture)
+    torch.save(state, tmp_path / "a.pth")
+    conversion = convert_checkpoint(ConvertConfig(checkpoint=str(tmp_path / "a.pth"), input_size=SIZE))
+    comparison = verified(conversion)
+    assert comparison.agrees and comparison.heatmap_maximum > 0.1, comparison
+    export_checkpoint(conversion.model, tmp_path / "b.pth")
+    assert all(torch.equal(value, state[name]) for name, value in torch.load(tmp_path / "b.pth").items())
+
+
 def test_source_is_told_from_names():
     assert detect_source(["conv1.weight", "deconv_layers.0.weight", "final_layer.weight"]) == "official"
     assert detect_source(["backbone.conv1.weight", "head.final_layer.weight"]) == "mmpose"
@@ -248,9 +271,9 @@ def without(state, start):
     [
         (lambda s: s | {"transition1.0.0.weight": s["conv1.weight"]}, "HRNet.*transition1"),
         (lambda s: s | {"stage2.0.branches.0.0.conv1.weight": s["conv1.weight"]}, "HRNet"),
-        (lambda s: {k: v for k, v in s.items() if "conv3" not in k}, "basic blocks"),
-        (lambda s: without(s, "layer3.5."), "3, 4, 5, 3 blocks"),
-        (lambda s: without(s, "layer4."), "3, 4, 6 blocks"),
+        (lambda s: {k: v for k, v in without(s, "layer3.5.").items() if "conv3" not in k}, "basic blocks; .* 18 or 34"),
+        (lambda s: without(s, "layer3.5."), "3, 4, 5, 3 bottleneck blocks; .* 50 or 101 or 152"),
+        (lambda s: without(s, "layer4."), "3, 4, 6 bottleneck blocks"),
         (lambda s: without(s, "final_layer."), "final_layer.weight is missing"),
         (lambda s: s | {"deconv_layers.0.weight": np.zeros((8, 8, 5, 5))}, "deconv_layers.0.weight has shape"),
         (lambda s: {"blocks.0.attn.qkv.weight": 0}, "transformer"),
@@ -346,6 +369,7 @@ def test_only_the_releases_networks_have_its_layout(tmp_path):
     [
         *({"depth": depth, "style": style} for depth in (50, 101, 152) for style in ("pytorch", "caffe")),
         *({"kernels": (kernel,) * 3} for kernel in (2, 3)),
+        *({"depth": depth} for depth in (18, 34)),
         {"filters": (256, 256), "kernels": (4, 4)},
         {"filters": (128, 96, 40), "kernels": (4, 3, 2), "style": "caffe", "keypoints": 16},
     ],

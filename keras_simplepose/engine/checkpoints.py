@@ -141,10 +141,9 @@ def _read_torch(path: Path) -> dict[str, np.ndarray]:
 
 def _refusal(error: Exception) -> str:
     """What the restricted unpickler would not do, in a few words."""
-    wanted = re.search(r"GLOBAL\s+([\w.]+)|(?:class|function|global)\s+`?([\w.]+\.[\w.]+)", str(error))
+    wanted = re.search(r"GLOBAL\s+([\w.]+)", str(error))
     if wanted:
-        name = wanted.group(1) or wanted.group(2)
-        return f"refused, because it wants to import {name}: a checkpoint of weights needs no code"
+        return f"refused, because it wants to import {wanted.group(1)}: a checkpoint of weights needs no code"
     return "not a PyTorch checkpoint of weights alone, or a damaged one"
 
 

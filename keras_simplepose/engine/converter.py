@@ -22,6 +22,7 @@ from keras_simplepose.engine.torch_names import HEAD_PREFIXES, listed, model_ten
 from keras_simplepose.models.backbones import IMAGENET_MEAN, IMAGENET_STD, STRIDE, Normalization
 from keras_simplepose.models.layers import PixelNormalization
 from keras_simplepose.models.pose import build_pose_model, pose_spec
+from keras_simplepose.models.resnet import BOTTLENECK_DEPTHS
 
 # The release reads with OpenCV, so its weights saw BGR, normalised with the numbers meant for RGB, in that order.
 NORMALIZATIONS = {
@@ -108,9 +109,8 @@ def convert_checkpoint(config: ConvertConfig) -> Conversion:
     settings = (
         Setting("source", source, "tensors' names" if config.source == "auto" else "--source"),
         Setting("backbone", architecture.backbone, "tensors"),
-        Setting("style", style, style_origin)
-        if architecture.depth
-        else Setting("alpha", f"{architecture.alpha:g}", "tensors"),
+        Setting("alpha", f"{architecture.alpha:g}", "tensors"),
+        *([Setting("style", style, style_origin)] if architecture.depth in BOTTLENECK_DEPTHS else []),
         *_head_settings(architecture, is_new=not found.keypoints),
         Setting("skeleton", f"{skeleton.name} ({len(skeleton.keypoints)} keypoints)", skeleton_origin),
         Setting("input size", _commas(input_size), size_origin),
@@ -251,7 +251,8 @@ def export_checkpoint(model: keras.Model, path: str | Path) -> tuple[Setting, ..
     """Writes a pose network as a checkpoint in the official layout: a bare state dictionary.
 
     Args:
-        model: a pose network with a ResNet of this package (`resnet50_pytorch`, `resnet101_caffe`, …).
+        model: a pose network with a ResNet of this package (`resnet50_pytorch`, `resnet101_caffe`, …); one whose width
+            multiplier is not 1 has the release's names, but the release's code cannot build it.
         path: ends in .pth.tar, .pth, .pt or .safetensors.
 
     Returns:
@@ -263,8 +264,8 @@ def export_checkpoint(model: keras.Model, path: str | Path) -> tuple[Setting, ..
     style = _model_style(model)
     if style is None:
         raise UserError(
-            f"{model.name} has no counterpart in the official release: only backbones resnet50, 101 and 152 "
-            "_pytorch and _caffe have"
+            f"{model.name} has no counterpart in the official release: only backbones such as resnet50_pytorch "
+            "and resnet50_caffe have"
         )
     tensors = model_tensors(model)
     write_checkpoint(tensors, path)

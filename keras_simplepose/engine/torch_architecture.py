@@ -11,6 +11,7 @@ from keras_simplepose.engine.torch_names import CLASSIFIER_PREFIXES, HEAD_PREFIX
 from keras_simplepose.models.mobilenet import BLOCKS
 from keras_simplepose.models.resnet import BOTTLENECK_DEPTHS, STAGES
 
+STEM_CHANNELS = 64  # Of a ResNet, at width multiplier 1.
 _OTHER_ARCHITECTURES = (
     (r"(transition\d|stage\d)\.", "an HRNet"),
     (r"stem\.", "a ResNet with another stem (v1d, ResNeSt or such)"),
@@ -24,7 +25,7 @@ class Architecture:
 
     Attributes:
         backbone: its name in `models.backbones.BACKBONES`.
-        alpha: width multiplier, of a MobileNet.
+        alpha: width multiplier.
         deconv_filters: channels of the transposed convolutions.
         deconv_kernels: their kernel sizes.
         keypoints: K; 0 for a backbone alone.
@@ -104,14 +105,21 @@ def _backbone(tensors: Mapping[str, np.ndarray], style: str, where: str) -> tupl
         raise UserError(
             f"{where}: holds neither a ResNet nor a MobileNetV2 with known names, but {listed(tensors) or 'no tensor'}"
         )
-    if not any(re.match(r"layer\d+\.\d+\.conv3\.weight", name) for name in tensors):
-        raise UserError(f"{where}: is a ResNet of basic blocks (18 or 34); 50, 101 and 152 are supported")
+    has_bottlenecks = any(re.match(r"layer\d+\.\d+\.conv3\.weight", name) for name in tensors)
     counts = tuple(len(blocks[stage]) for stage in sorted(blocks))
-    for depth in BOTTLENECK_DEPTHS:
-        if counts == STAGES[depth]:
-            return f"resnet{depth}_{style}", 1.0
-    text = ", ".join(map(str, counts))
-    raise UserError(f"{where}: its stages have {text} blocks, which is no whole ResNet-50, 101 or 152")
+    depths = [d for d, wanted in STAGES.items() if counts == wanted and (d in BOTTLENECK_DEPTHS) == has_bottlenecks]
+    if not depths:
+        text = ", ".join(map(str, counts))
+        kind = "bottleneck" if has_bottlenecks else "basic"
+        raise UserError(f"{where}: its stages have {text} {kind} blocks; a ResNet of {_known(has_bottlenecks)} has not")
+    if style == "caffe" and not has_bottlenecks:
+        raise UserError(f"{where}: is a ResNet-{depths[0]}, which has no caffe style; leave --style away")
+    stem = tensors.get("conv1.weight")
+    return f"resnet{depths[0]}_{style}", 1.0 if stem is None else stem.shape[0] / STEM_CHANNELS
+
+
+def _known(has_bottlenecks: bool) -> str:
+    return " or ".join(str(depth) for depth in STAGES if (depth in BOTTLENECK_DEPTHS) == has_bottlenecks)
 
 
 def drop_classifier(tensors: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], list[str]]:

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from keras_simplepose.engine.torch_architecture import Architecture
+from keras_simplepose.engine.torch_architecture import STEM_CHANNELS, Architecture
 from keras_simplepose.models import mobilenet
-from keras_simplepose.models.resnet import EXPANSION, STAGES
+from keras_simplepose.models.resnet import BOTTLENECK_DEPTHS, EXPANSION, STAGES
 
 _DECONV_PADDING = {4: (1, 0), 3: (1, 1), 2: (0, 0)}  # kernel → padding, output padding (paper's release)
 
@@ -43,20 +43,47 @@ class Bottleneck(nn.Module):
         return torch.relu(y + (x if self.downsample is None else self.downsample(x)))
 
 
-def _resnet_layers(depth: int, style: str) -> "OrderedDict[str, nn.Module]":
+class BasicBlock(nn.Module):
+    """The residual block of ResNet-18 and 34."""
+
+    def __init__(self, inputs: int, planes: int, stride: int):
+        """Two 3×3 convolutions, the first with the stride."""
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, planes, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(planes)
+        self.conv2 = nn.Conv2d(planes, planes, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(planes)
+        self.downsample = None
+        if stride != 1 or inputs != planes:
+            shortcut = nn.Conv2d(inputs, planes, 1, stride, bias=False)
+            self.downsample = nn.Sequential(shortcut, nn.BatchNorm2d(planes))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[B, C, H, W] to [B, planes, H / stride, W / stride]."""
+        y = torch.relu(self.bn1(self.conv1(x)))
+        return torch.relu(self.bn2(self.conv2(y)) + (x if self.downsample is None else self.downsample(x)))
+
+
+def _resnet_layers(depth: int, style: str, alpha: float) -> "OrderedDict[str, nn.Module]":
     """The layers of a ResNet in order."""
+    width = round(STEM_CHANNELS * alpha)
     layers: OrderedDict[str, nn.Module] = OrderedDict()
-    layers["conv1"] = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
-    layers["bn1"] = nn.BatchNorm2d(64)
+    layers["conv1"] = nn.Conv2d(3, width, 7, 2, 3, bias=False)
+    layers["bn1"] = nn.BatchNorm2d(width)
     layers["relu"] = nn.ReLU()
     layers["maxpool"] = nn.MaxPool2d(3, 2, 1)
-    channels = 64
+    channels = width
     for stage, count in enumerate(STAGES[depth]):
-        planes = 64 << stage
-        blocks = []
+        planes = width << stage
+        blocks: list[nn.Module] = []
         for index in range(count):
-            blocks.append(Bottleneck(channels, planes, 2 if stage and not index else 1, style))
-            channels = planes * EXPANSION
+            stride = 2 if stage and not index else 1
+            if depth in BOTTLENECK_DEPTHS:
+                blocks.append(Bottleneck(channels, planes, stride, style))
+                channels = planes * EXPANSION
+            else:
+                blocks.append(BasicBlock(channels, planes, stride))
+                channels = planes
         layers[f"layer{stage + 1}"] = nn.Sequential(*blocks)
     return layers
 
@@ -98,12 +125,12 @@ def _mobilenet_layers(alpha: float) -> "OrderedDict[str, nn.Module]":
 
 def build_twin(architecture: Architecture) -> nn.Sequential:
     """The network in PyTorch: normalised pixels [B, 3, H, W] to heatmaps [B, K, h, w], or features without a head."""
-    layers = (
-        _resnet_layers(architecture.depth, architecture.style)
-        if architecture.depth
-        else _mobilenet_layers(architecture.alpha)
-    )
-    channels = 512 * EXPANSION if architecture.depth else layers["features"][-1][0].out_channels
+    if architecture.depth:
+        layers = _resnet_layers(architecture.depth, architecture.style, architecture.alpha)
+        channels = list(layers["layer4"].modules())[-1].num_features
+    else:
+        layers = _mobilenet_layers(architecture.alpha)
+        channels = layers["features"][-1][0].out_channels
     if architecture.keypoints:
         head: list[Any] = []
         for filters, kernel in zip(architecture.deconv_filters, architecture.deconv_kernels, strict=True):
