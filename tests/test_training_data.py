@@ -126,7 +126,12 @@ def test_the_elements_of_training(source):
 
 def test_both_sources_give_the_same_patches(folder):
     plain = [
-        {int(patch["index"]): patch for patch in source.serial(0, 0).map(source.decode)}
+        {
+            int(batch["index"][place]): {name: value[place] for name, value in batch.items()}
+            for batch in validation_dataset(source, BATCH)
+            for place in range(BATCH)
+            if batch["example_weight"][place]
+        }
         for source in (image_source(folder), prepared_source(folder))
     ]
     assert plain[0].keys() == plain[1].keys()
