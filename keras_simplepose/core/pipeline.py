@@ -1,5 +1,6 @@
 """Stages that overlap: each runs in a thread of its own behind a bounded queue, and says how long it was busy."""
 
+import contextlib
 import queue
 import threading
 import time
@@ -75,6 +76,15 @@ class Clock:
     def __init__(self):
         """Starts empty."""
         self.seconds: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def busy(self, name: str) -> Iterator[None]:
+        """Counts the time its block takes under `name`: for the last stage, which is the reader's own code."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
     def stage(self, name: str, transform: Callable[[Iterator[Any]], Iterator[Any]], items: Iterable[Any]) -> Iterator:
         """Applies `transform` to `items` and counts the time it takes under `name`.

@@ -96,10 +96,12 @@ def predict_source(
         if source.kind == "camera":
             stack.enter_context(contextlib.suppress(KeyboardInterrupt))  # It has no other end.
         for frame, poses, drawing in results:
-            files.write(frame.name, image_id(frame.index), poses)
+            with summary.clock.busy("write"):
+                files.write(frame.name, image_id(frame.index), poses)
+                wanted = sink.write(frame, drawing)
             summary.pictures, summary.persons = summary.pictures + 1, summary.persons + len(poses)
             bar.update(frame.index + 1 - bar.n)
-            if not sink.write(frame, drawing):
+            if not wanted:
                 break
     summary.drawings = sink.path
     return summary
@@ -143,11 +145,11 @@ class _Stages:
     clock: Clock
 
     def run(self) -> Iterator[tuple[Frame, Poses, np.ndarray | None]]:
-        """Pictures with poses and drawing; the last stage's thread is the reader's."""
+        """Pictures with poses and drawing; writing them is the reader's, in its own thread."""
         items: Iterator[Any] = iter(())
         for name, stage in (("decode", self.decode), ("detect", self.detect), ("pose", self.pose), ("draw", self.draw)):
             items = prefetch(self.clock.stage(name, stage, items))
-        return self.clock.stage("write", lambda drawn: drawn, items)
+        return items
 
     def decode(self, _: Iterator[Any]) -> Iterator[Frame]:
         frames = self.source.frames(self.on_fault)
