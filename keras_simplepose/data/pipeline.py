@@ -29,7 +29,7 @@ class PatchSource(Protocol):
         """One pass over all persons, anew in another order each time if the buffer is not 0, perhaps undecoded."""
 
     def decode(self, element: Any) -> dict[str, tf.Tensor]:
-        """An element of `serial` as a patch: image [≤ P, ≤ P, 3] uint8, keypoints, visible, center, crop_width, index."""
+        """An element of `serial` decoded: image [≤ P, ≤ P, 3] uint8; keypoints, visible, center, crop_width, index."""
 
 
 @dataclass
