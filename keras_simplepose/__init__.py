@@ -4,11 +4,13 @@ Importing the package registers its layers, so that `keras.saving.load_model` re
 first use; the package's own worker processes load no Keras at all.
 """
 
+import contextlib
 import importlib
 import os
 import sys
 from typing import Any
 
+from keras_simplepose.core.native_notes import without_native_notes
 from keras_simplepose.core.workers import WORKER_VARIABLE
 from keras_simplepose.version import VERSION as __version__
 
@@ -45,8 +47,10 @@ def __dir__() -> list[str]:
 # took 0.4 of the time and a training step of ResNet-50 0.7 on an AVX2 processor. Read when TensorFlow is loaded.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
-if sys.argv[:1] == ["-m"]:  # One of our commands: TensorFlow's notes on CUDA and CPU features would bury its own lines.
+_is_command = sys.argv[:1] == ["-m"]  # Notes on CUDA and CPU features would bury a command's own lines.
+if _is_command:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 if WORKER_VARIABLE not in os.environ:
-    importlib.import_module(f"{__name__}.models.layers")
+    with without_native_notes() if _is_command else contextlib.nullcontext():
+        importlib.import_module(f"{__name__}.models.layers")
