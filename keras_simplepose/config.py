@@ -41,9 +41,11 @@ class TrainingDataConfig:
     """Training and validation data."""
 
     prepared: str = option("", "folder written by prepare; without it the images are read directly, which is slower")
-    annotations: str = option("", "COCO keypoint JSON of the training persons, when --prepared is not given")
+    annotations: str = option(
+        "", "COCO keypoint JSON, or MPII's, of the training persons, when --prepared is not given"
+    )
     images: str = option("", "folder of the training images, when --prepared is not given")
-    validation_annotations: str = option("", "COCO keypoint JSON to measure AP on; none: no evaluation")
+    validation_annotations: str = option("", "COCO keypoint JSON, or MPII's, to measure AP on; none: no evaluation")
     validation_images: str = option("", "folder of the validation images")
     maximum_persons: int = option(0, "use only the first so many persons, for trials; 0: all")
     shuffle_buffer: int = option(4096, "persons held to be shuffled; the shards' order is shuffled as well")
@@ -114,12 +116,13 @@ class EvaluateConfig:
     """What to evaluate."""
 
     model: str = option("", "the model: a .keras file")
-    annotations: str = option("", "COCO keypoint JSON with the ground truth")
+    annotations: str = option("", "COCO keypoint JSON, or MPII's, with the ground truth")
     images: str = option("", "folder of the images")
     detections: str = option("", "COCO detection results with person boxes; without it the ground truth's boxes serve")
     output: str = option("", "folder for metrics.json and results.json; default: MODEL-evaluation beside it")
-    metric: Literal["oks", "pckh"] = option(
-        "oks", "oks: COCO AP and AR; pckh: MPII, each annotation with a head_box [x1, y1, x2, y2]"
+    metric: Literal["oks", "pckh"] = option("oks", "oks: COCO AP and AR; pckh: MPII's measure, in sizes of heads")
+    head_boxes: str = option(
+        "", "pckh: MPII's gt_valid.mat; without it every annotation has a head_box [x1, y1, x2, y2]"
     )
     minimum_box_score: float = option(0.0, "detections below this are left out, and counted")
     codec_only: bool = option(False, "no network: encode, decode and score the ground truth, the codec's ceiling")
@@ -140,7 +143,7 @@ class CodecConfig:
 class PrepareConfig:
     """What to prepare."""
 
-    annotations: str = option("", "COCO keypoint JSON")
+    annotations: str = option("", "COCO keypoint JSON, or MPII's")
     images: str = option("", "folder of the images")
     output: str = option("", "folder to write the shards and the manifest to")
     persons_per_shard: int = option(1024, "persons in one TFRecord file")

@@ -46,6 +46,8 @@ def check_flags(config: EvaluateConfig, evaluation: EvaluationConfig, codec: Cod
         raise UserError(f"{names} are for --codec_only without --model; a model has its own")
     if config.codec_only and config.metric == "pckh":
         raise UserError("--codec_only measures OKS; leave out --metric=pckh")
+    if config.head_boxes and config.metric != "pckh":
+        raise UserError("--head_boxes has no effect without --metric=pckh")
     if config.detections and (config.codec_only or config.metric == "pckh"):
         raise UserError("--detections goes with neither --codec_only nor --metric=pckh, which take the true boxes")
     if config.minimum_box_score and not config.detections:

@@ -79,12 +79,22 @@ def test_a_missing_or_faulty_head_box_is_named(tmp_path, head):
         read_head_boxes(write(tmp_path / "a.json", head), [1])
 
 
+def test_a_faulty_matlab_file_is_named(tmp_path):
+    scipy_io = pytest.importorskip("scipy.io")
+    (tmp_path / "text.mat").write_text("text")
+    scipy_io.savemat(tmp_path / "other.mat", {"a": np.zeros(3)})
+    scipy_io.savemat(tmp_path / "short.mat", {"headboxes_src": np.zeros((2, 3))})
+    for name in ("absent", "text", "other", "short"):
+        with pytest.raises(UserError, match=f"{name}.mat"):
+            read_head_boxes(tmp_path / f"{name}.mat", [1])
+
+
 def test_published_figures_are_reproduced(shared_data):
     from scipy.io import loadmat
 
     values = loadmat(shared_data / "eval_checks" / "detections_our_format.mat")
     predictions, truth = (values[name].transpose(2, 0, 1) for name in ("pos_pred_src", "pos_gt_src"))
-    heads = values["headboxes_src"].transpose(2, 0, 1).reshape(-1, 4)
+    heads = read_head_boxes(shared_data / "eval_checks" / "detections_our_format.mat", range(1, len(truth) + 1))
     metrics = pckh(predictions, truth, 1 - values["jnt_missing"].T, heads, MPII16)
     expected = {"right_wrist": 76.4, "left_wrist": 77.1, "right_ankle": 65.2, "left_ankle": 65.7}
     assert round(metrics["PCKh"], 2) == 82.34

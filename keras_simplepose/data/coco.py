@@ -43,7 +43,7 @@ class Person:
     Attributes:
         image_id: of the image it is in.
         annotation_id: its own identifier.
-        box: (x, y, width, height) in image pixels, clipped to the image.
+        box: (x, y, width, height) in image pixels, clipped to the image if COCO's.
         keypoints: [K, 2] float32 (x, y) in image pixels; (0, 0), usually, where not labelled.
         visible: [K] float32, 1 where labelled (visible or occluded), else 0.
         area: of the person in square pixels, as OKS takes it.
@@ -68,6 +68,7 @@ class PersonSet:
         category_id: the category whose keypoints fit the skeleton.
         left_out: how many annotations of the category were left out, by reason.
         set_aside: ids of the persons that `limited` took out; evaluation does not miss them.
+        tables: the annotations as COCO has them, where the file is of another format.
     """
 
     path: Path
@@ -76,6 +77,12 @@ class PersonSet:
     category_id: int
     left_out: Mapping[str, int] = field(default_factory=dict)
     set_aside: frozenset[int] = frozenset()
+    tables: Mapping[str, Any] | None = None
+
+    @property
+    def ground_truth(self) -> Path | Mapping[str, Any]:
+        """What `coco_metrics.keypoint_metrics` measures against."""
+        return self.path if self.tables is None else self.tables
 
     def by_image(self) -> dict[int, list[Person]]:
         """Persons by image id, in the order their images first occur; images without persons are absent."""

@@ -6,6 +6,7 @@ all with 1-based coordinates, as MPII's MATLAB files have them.
 
 import math
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,31 @@ def load_mpii(annotations: str | Path, images: str | Path, labelled_only: bool =
             continue
         area = AREA_OF_BOX * box[2] * box[3]
         persons.append(Person(records[name].id, number, box, keypoints, visible, area))
-    return PersonSet(path, {record.id: record for record in records.values()}, tuple(persons), CATEGORY, dict(left_out))
+    images_by_id = {record.id: record for record in records.values()}
+    tables = _coco_tables(images_by_id, persons)
+    return PersonSet(path, images_by_id, tuple(persons), CATEGORY, dict(left_out), tables=tables)
+
+
+def _coco_tables(images: Mapping[int, ImageRecord], persons: Sequence[Person]) -> dict[str, list]:
+    """What COCO's metrics read of annotations."""
+
+    def triples(person: Person) -> list[float]:
+        return np.column_stack([person.keypoints, person.visible]).ravel().tolist()
+
+    return {
+        "images": [{"id": identifier} for identifier in images],
+        "annotations": [
+            {
+                "id": person.annotation_id,
+                "image_id": person.image_id,
+                "category_id": CATEGORY,
+                "bbox": list(person.box),
+                "area": person.area,
+                "keypoints": triples(person),
+            }
+            for person in persons
+        ],
+    }
 
 
 def _read_entry(entry: Any, where: str) -> tuple[str, tuple[float, float, float, float], np.ndarray, np.ndarray]:

@@ -85,7 +85,7 @@ def codec_ceiling(person_set: PersonSet, spec: PoseSpec, config: EvaluationConfi
             kept = np.array([index])
             results += coco_results(person.image_id, person_set.category_id, poses, kept, poses.scores[kept])
     metrics = keypoint_metrics(
-        person_set.path,
+        person_set.ground_truth,
         results,
         spec.skeleton.sigmas,
         person_set.category_id,

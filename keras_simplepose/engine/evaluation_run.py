@@ -5,7 +5,8 @@ import os
 from keras_simplepose.config import CodecConfig, EvaluateConfig, EvaluationConfig
 from keras_simplepose.core.files import check_writable
 from keras_simplepose.core.spec import PoseSpec
-from keras_simplepose.data.coco import PersonSet, load_detections, load_persons
+from keras_simplepose.data.annotations import load_annotations
+from keras_simplepose.data.coco import PersonSet, load_detections
 from keras_simplepose.engine.codec_ceiling import codec_ceiling, codec_spec
 from keras_simplepose.engine.evaluator import EvaluationResult, evaluate_pckh, evaluate_predictor
 from keras_simplepose.engine.predictor import PosePredictor
@@ -35,14 +36,16 @@ def evaluate(
     """
     predictor = PosePredictor.load(config.model, evaluation) if config.model else None
     spec = predictor.spec if predictor else codec_spec(codec)
-    persons = load_persons(config.annotations, spec.skeleton)
+    persons = load_annotations(config.annotations, config.images, spec.skeleton)
     detections = load_detections(config.detections, persons) if config.detections else None
     if output:
         check_writable(output)
     if config.codec_only:
         result = codec_ceiling(persons, spec, evaluation)
     elif config.metric == "pckh":
-        result = evaluate_pckh(predictor, persons, config.images, progress=progress, skip_damaged=config.skip_damaged)
+        result = evaluate_pckh(
+            predictor, persons, config.images, config.head_boxes, progress=progress, skip_damaged=config.skip_damaged
+        )
     else:
         result = evaluate_predictor(
             predictor,

@@ -1,7 +1,7 @@
 """Evaluation: every person of an annotated set predicted once, duplicates suppressed, the metric measured."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,7 +108,7 @@ def evaluate_predictor(
         results += coco_results(image_id, person_set.category_id, poses, kept, scores)
     evaluated = person_set.images.keys() - skipped.keys()
     metrics = keypoint_metrics(
-        person_set.path,
+        person_set.ground_truth,
         results,
         predictor.spec.skeleton.sigmas,
         person_set.category_id,
@@ -127,19 +127,21 @@ def evaluate_pckh(
     predictor: PosePredictor,
     person_set: PersonSet,
     images_folder: str | Path,
+    head_boxes: str | Path = "",
     *,
     progress: bool = True,
     skip_damaged: bool = False,
 ) -> EvaluationResult:
-    """Measures PCKh in the ground truth's boxes; its annotations carry head boxes, see `pckh.read_head_boxes`.
+    """Measures PCKh in the ground truth's boxes. Nothing is suppressed: every person has one pose.
 
-    Arguments and errors as `evaluate_predictor`. Nothing is suppressed: every person has one pose.
+    `head_boxes` is as `pckh.read_head_boxes` takes it; the other arguments and errors as `evaluate_predictor`.
     """
     _check(predictor.spec, person_set)
     boxes, skipped = ground_truth_boxes(person_set), {}
     persons = person_set.by_image()
     # Before the work, which may be long: annotations without head boxes stop it.
-    heads = dict(_head_boxes(person_set))
+    ids = [person.annotation_id for person in person_set.persons]
+    heads = dict(zip(ids, read_head_boxes(head_boxes or person_set.path, ids), strict=True))
     results, shown, predictions = [], [], []
     for image_id, poses in predict_images(predictor, boxes, images_folder, skipped if skip_damaged else None, progress):
         results += coco_results(image_id, person_set.category_id, poses, np.arange(len(poses)), poses.scores)
@@ -157,11 +159,6 @@ def evaluate_pckh(
     return EvaluationResult(metrics, results, _counts(person_set, boxes, skipped), tuple(skipped.values()))
 
 
-def _head_boxes(person_set: PersonSet) -> Iterator[tuple[int, np.ndarray]]:
-    ids = [person.annotation_id for person in person_set.persons]
-    return zip(ids, read_head_boxes(person_set.path, ids), strict=True)
-
-
 def _check(spec: PoseSpec, person_set: PersonSet) -> None:
     if not person_set.persons:
         raise UserError(f"{person_set.path}: no labelled person to evaluate")
@@ -170,17 +167,6 @@ def _check(spec: PoseSpec, person_set: PersonSet) -> None:
         raise UserError(
             f"{person_set.path}: persons have {there} keypoints; the model finds the {count} of {spec.skeleton.name}"
         )
-
-
-def _boxes_of(
-    person_set: PersonSet, detections: Iterable[Detection] | None, minimum_score: float
-) -> tuple[list[ImageBoxes], int]:
-    """The boxes to predict, and how many detections scored too low."""
-    if detections is None:
-        return ground_truth_boxes(person_set), 0
-    detections = list(detections)
-    strong = [detection for detection in detections if detection.score >= minimum_score]
-    return detected_boxes(person_set, strong), len(detections) - len(strong)
 
 
 def _counts(person_set: PersonSet, boxes: Sequence[ImageBoxes], skipped: Mapping[int, str]) -> dict[str, int]:

@@ -204,10 +204,10 @@ def _average_precision(config: ExportConfig, predictor: PosePredictor) -> float 
     """AP on the proof's annotated images in the annotations' boxes, None without annotations."""
     if not config.proof_annotations:
         return None
-    from keras_simplepose.data.coco import load_persons
+    from keras_simplepose.data.annotations import load_annotations
     from keras_simplepose.engine.evaluator import evaluate_predictor
 
-    persons = load_persons(config.proof_annotations, predictor.spec.skeleton)
+    persons = load_annotations(config.proof_annotations, config.proof_images, predictor.spec.skeleton)
     return evaluate_predictor(predictor, persons, config.proof_images, progress=False).metrics["AP"]
 
 

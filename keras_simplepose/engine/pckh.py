@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -58,31 +59,59 @@ def pckh(
     return {name: 100 * float(value) for name, value in metrics.items()}
 
 
-def read_head_boxes(annotations: str | Path, annotation_ids: Sequence[int]) -> np.ndarray:
-    """Reads the head boxes of annotations: "head_box": [x1, y1, x2, y2] in pixels, beside "bbox".
+def read_head_boxes(source: str | Path, annotation_ids: Sequence[int]) -> np.ndarray:
+    """Reads the head boxes of annotations.
 
     Args:
-        annotations: COCO keypoint JSON so extended.
+        source: COCO keypoint JSON with "head_box": [x1, y1, x2, y2] in pixels beside "bbox"; or a .mat file of MPII's
+            evaluation (gt_valid.mat), whose "headboxes_src" [2, 2, N] are in the order of its JSON file, so that
+            annotation ids are places in it, from 1.
         annotation_ids: whose.
 
     Returns:
         [N, 4] float64.
 
     Raises:
-        UserError: an annotation has no such box, or one of no size.
+        UserError: the file cannot be read, or an annotation has no such box, or one of no size.
     """
-    by_id = {entry["id"]: entry for entry in read_json(annotations)["annotations"]}
+    path = Path(source)
+    read = _matlab_head_boxes if path.suffix == ".mat" else _annotated_head_boxes
+    by_id = read(path)
     boxes = []
     for annotation_id in annotation_ids:
-        box = by_id[annotation_id].get("head_box")
         try:
-            box = np.asarray(box, np.float64)
+            box = np.asarray(by_id.get(annotation_id), np.float64)
             fits = box.shape == (4,) and np.isfinite(box).all() and (box[2:] > box[:2]).all()
         except (TypeError, ValueError):
             fits = False
         if not fits:
             raise UserError(
-                f"{annotations}: annotation {annotation_id} lacks head_box [x1, y1, x2, y2], which PCKh is measured by"
+                f"{path}: annotation {annotation_id} lacks head_box [x1, y1, x2, y2], which PCKh is measured by"
             )
         boxes.append(box)
     return np.array(boxes).reshape(-1, 4)
+
+
+def _annotated_head_boxes(path: Path) -> dict[int, Any]:
+    tables = read_json(path)
+    if not isinstance(tables, dict):
+        raise UserError(f"{path}: MPII's annotations have no head boxes; give those of its evaluation, gt_valid.mat")
+    return {entry["id"]: entry.get("head_box") for entry in tables["annotations"]}
+
+
+def _matlab_head_boxes(path: Path) -> dict[int, np.ndarray]:
+    try:
+        from scipy.io import loadmat
+        from scipy.io.matlab import MatReadError
+    except ModuleNotFoundError as error:
+        raise UserError(f"{path}: MATLAB files are read by SciPy: pip install 'keras_simplepose[mpii]'") from error
+    try:
+        corners = np.asarray(loadmat(path)["headboxes_src"], np.float64)  # (first and last corner, x and y, person)
+    except KeyError as error:
+        raise UserError(f"{path}: holds no {error}; MPII's gt_valid.mat does") from error
+    except (OSError, ValueError, TypeError, NotImplementedError, MatReadError) as error:
+        raise UserError(f"{path}: cannot be read ({error})") from error
+    if corners.ndim != 3 or corners.shape[:2] != (2, 2):
+        raise UserError(f"{path}: headboxes_src is {corners.shape}; it must be [2, 2, persons]")
+    boxes = corners.reshape(4, -1).T
+    return dict(enumerate(boxes, start=1))

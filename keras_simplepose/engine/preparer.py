@@ -14,7 +14,8 @@ from keras_simplepose.core.errors import UserError
 from keras_simplepose.core.files import atomic_path, file_hash
 from keras_simplepose.core.skeletons import load_skeleton
 from keras_simplepose.core.workers import bounded_map, worker_pool
-from keras_simplepose.data.coco import PersonSet, load_persons
+from keras_simplepose.data.annotations import load_annotations
+from keras_simplepose.data.coco import PersonSet
 from keras_simplepose.data.cutter import CutResult, CutTask, cut_image
 from keras_simplepose.data.patches import PatchSettings
 from keras_simplepose.data.records import MANIFEST, Manifest, ShardWriter, Skipped, serialize_encoded, write_manifest
@@ -46,7 +47,7 @@ def prepare(
     """
     _check(config)
     skeleton = load_skeleton(model.skeleton)
-    persons = load_persons(config.annotations, skeleton)
+    persons = load_annotations(config.annotations, config.images, skeleton)
     settings = PatchSettings.for_training(model.input_size, augmentation, skeleton.upper_body)
     tasks = _tasks(persons, config, settings, seed)
     skipped: list[Skipped] = []

@@ -20,7 +20,8 @@ from keras_simplepose.config import (
 from keras_simplepose.core.errors import UserError
 from keras_simplepose.core.files import read_json
 from keras_simplepose.core.spec import PoseSpec
-from keras_simplepose.data.coco import PersonSet, load_persons
+from keras_simplepose.data.annotations import load_annotations
+from keras_simplepose.data.coco import PersonSet
 from keras_simplepose.data.patches import PatchSettings
 from keras_simplepose.data.pipeline import (
     ImageSource,
@@ -238,7 +239,7 @@ def training_source(config: TrainingConfig, spec: PoseSpec) -> PatchSource:
         return PreparedSource(folder, manifest)
     if not (data.annotations and data.images):
         raise UserError("no training data: give --prepared, or --annotations and --images")
-    persons = load_persons(data.annotations, spec.skeleton)
+    persons = load_annotations(data.annotations, data.images, spec.skeleton)
     if data.maximum_persons:
         persons = persons.limited(data.maximum_persons)
     if not persons.persons:
@@ -256,7 +257,7 @@ def _validation_source(data: TrainingDataConfig, spec: PoseSpec) -> ImageSource 
         return None
     if not data.validation_images:
         raise UserError("--validation_annotations needs --validation_images, the folder of its images")
-    persons = load_persons(data.validation_annotations, spec.skeleton)
+    persons = load_annotations(data.validation_annotations, data.validation_images, spec.skeleton)
     settings = PatchSettings.for_validation(spec.input_size)
     return ImageSource(persons, Path(data.validation_images), settings, data.skip_damaged)
 

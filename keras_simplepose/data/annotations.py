@@ -1,0 +1,41 @@
+"""Annotation files of whichever format."""
+
+from pathlib import Path
+
+from keras_simplepose.core.errors import UserError
+from keras_simplepose.core.skeletons import MPII16, Skeleton
+from keras_simplepose.data.coco import PersonSet, load_persons
+from keras_simplepose.data.mpii import load_mpii
+
+
+def load_annotations(annotations: str | Path, images: str | Path, skeleton: Skeleton) -> PersonSet:
+    """Reads the labelled persons of COCO keypoint annotations, or of an MPII file of the official release.
+
+    MPII's file is a list, COCO's a table; that tells them apart.
+
+    Args:
+        annotations: the JSON file.
+        images: folder of the images; MPII's files do not state their sizes.
+        skeleton: of the keypoints wanted.
+
+    Raises:
+        UserError: as `coco.load_persons` and `mpii.load_mpii`, or MPII's joints are not the skeleton's.
+    """
+    path = Path(annotations)
+    if not _is_list(path):
+        return load_persons(path, skeleton)
+    if len(skeleton.keypoints) != len(MPII16.keypoints):
+        raise UserError(
+            f"{path}: not COCO annotations, which are a table; and MPII's, which are a list, have the "
+            f"{len(MPII16.keypoints)} joints of --skeleton=mpii16, not the {len(skeleton.keypoints)} of {skeleton.name}"
+        )
+    return load_mpii(path, images)
+
+
+def _is_list(path: Path) -> bool:
+    """Whether a JSON file begins with a list; what cannot be read is left to the reader that says so."""
+    try:
+        with path.open("rb") as file:
+            return file.read(64).lstrip().startswith(b"[")
+    except OSError:
+        return False
