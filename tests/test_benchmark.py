@@ -83,17 +83,24 @@ def test_input_suite_gives_rows_beside_the_reference(sources, tmp_path, capsys):
         assert math.isclose(row["ratio"], row["value"] / 34, rel_tol=1e-2, abs_tol=1e-3)
 
 
-def test_export_suite_states_speeds(monkeypatch):
-    def export_benchmark(rounds):
-        return [
-            {"name": "PyTorch", "milliseconds": 100.0, "ratio": None, "megabytes": None},
-            {"name": "TFLite", "milliseconds": 25.0, "ratio": 0.25, "megabytes": 1.0},
-        ]
+def test_each_row_may_have_its_own_reference():
+    rows = make_rows({"a": 10.0, "b": 5.0, "c": 1.0}, "ms", {"b": "a", "c": "b"})
+    assert [(row.ratio_to, row.ratio) for row in rows] == [("", None), ("a", 2.0), ("b", 5.0)]
 
-    monkeypatch.setattr(engine, "_load", lambda name: export_benchmark)
-    first, second = run_benchmark(BenchmarkConfig(suites=("export",)))
-    assert (first.name, first.value, first.ratio) == ("export/PyTorch", 100.0, None)
-    assert (second.unit, second.ratio) == ("ms", 4.0)
+
+@pytest.mark.slow
+def test_export_suite_gives_every_form_beside_pytorch():
+    pytest.importorskip("torch")
+    pytest.importorskip("ai_edge_litert")
+    rows = {row.name: row for row in run_benchmark(BenchmarkConfig(suites=("export",), export_batch=2, rounds=1))}
+    forms = {f"export/tflite_{kind}" for kind in ("float32", "float16", "dynamic", "int8")}
+    forms |= {f"export/{kind}" for kind in ("graph", "xla", "savedmodel_crops", "savedmodel_xla_crops")}
+    assert forms | {"export/pytorch_1", "export/pytorch_batch"} <= set(rows)
+    for name in forms:
+        reference = rows[rows[name].ratio_to]
+        assert reference.name == ("export/pytorch_1" if "tflite" in name else "export/pytorch_batch")
+        assert rows[name].ratio == pytest.approx(reference.value / rows[name].value, rel=0.01, abs=0.01)
+    assert rows["export/savedmodel_serving_default"].ratio_to == "export/savedmodel_crops"
 
 
 def test_a_suite_that_is_not_there_is_named(monkeypatch):

@@ -9,13 +9,14 @@ from typing import Any
 
 from keras_simplepose.config import BenchmarkConfig
 from keras_simplepose.core.errors import UserError
+from keras_simplepose.engine.prediction import Draw
 
 # Suite → its module in this package and its function, which gives rows.
 SUITES = {
     "input": ("benchmark_input", "input_benchmark"),
     "training": ("benchmark_training", "training_benchmark"),
-    "export": ("benchmarks_export", "export_benchmark"),
-    "video": ("benchmarks_video", "video_benchmark"),
+    "export": ("benchmark_export", "export_benchmark"),
+    "video": ("benchmark_video", "video_benchmark"),
 }
 
 
@@ -26,7 +27,7 @@ class Row:
     Attributes:
         name: suite/contestant.
         value: the median of the rounds.
-        unit: "images/s", or "ms" where less is better.
+        unit: "images/s" or "frames/s"; "ms", where less is better; "share" of a whole.
         ratio_to: the name of the row it is compared with; "" if with none.
         ratio: this row's speed as a multiple of that row's, so more is better whatever the unit; None if with none.
     """
@@ -59,10 +60,11 @@ def interleaved(contestants: Mapping[str, Callable[[], float]], rounds: int) -> 
     return {name: statistics.median(values) for name, values in figures.items()}
 
 
-def make_rows(figures: Mapping[str, float], unit: str, reference: str = "") -> list[Row]:
-    """Rows of figures, each compared with `reference` if that is one of them."""
-    rows = []
+def make_rows(figures: Mapping[str, float], unit: str, reference: str | Mapping[str, str] = "") -> list[Row]:
+    """Rows of figures, each compared with `reference`, or with what that says of its name, if that is a figure."""
+    references, rows = reference if isinstance(reference, Mapping) else dict.fromkeys(figures, reference), []
     for name, value in figures.items():
+        reference = references.get(name, "")
         compared = reference in figures and name != reference
         # Time is the one unit of which less is better.
         ratio = (figures[reference] / value if unit == "ms" else value / figures[reference]) if compared else None
@@ -72,8 +74,12 @@ def make_rows(figures: Mapping[str, float], unit: str, reference: str = "") -> l
     return rows
 
 
-def run_benchmark(config: BenchmarkConfig) -> Iterator[Row]:
+def run_benchmark(config: BenchmarkConfig, draw: Draw | None = None) -> Iterator[Row]:
     """Runs the suites in order and yields rows as they are measured.
+
+    Args:
+        config: what to measure.
+        draw: of the video suite: draws poses into a frame; None leaves drawing and the written video out.
 
     Raises:
         UserError: an unknown suite, one whose flags are missing, or one this installation does not have.
@@ -85,16 +91,7 @@ def run_benchmark(config: BenchmarkConfig) -> Iterator[Row]:
         raise UserError(f"--suites: {', '.join(unknown) or 'none given'}; there are {', '.join(SUITES)}")
     functions = [_load(name) for name in config.suites]
     for name, function in zip(config.suites, functions, strict=True):
-        yield from _export_rows(function, config) if name == "export" else function(config)
-
-
-def _export_rows(export_benchmark: Callable[..., list[dict[str, Any]]], config: BenchmarkConfig) -> Iterator[Row]:
-    """Rows of the export suite, which states times as multiples of PyTorch's: here turned into speeds."""
-    for row in export_benchmark(rounds=config.rounds):
-        ratio = row["ratio"]
-        compared = "" if ratio is None else "export/PyTorch eager"
-        speed = None if ratio is None else round(1 / ratio, 3)
-        yield Row(f"export/{row['name']}", round(row["milliseconds"], 2), "ms", compared, speed)
+        yield from function(config, draw) if name == "video" else function(config)
 
 
 def _load(name: str) -> Callable[..., Any]:

@@ -2,18 +2,21 @@
 
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 
-from keras_simplepose.config import DetectorConfig, EvaluationConfig
+from keras_simplepose.config import BenchmarkConfig, DetectorConfig, EvaluationConfig
+from keras_simplepose.core.errors import UserError
 from keras_simplepose.data.media import Frame, open_source
 from keras_simplepose.data.media_output import VideoFile
+from keras_simplepose.engine.benchmark import Row, make_rows
 from keras_simplepose.engine.detector import FoundPersons, load_detector
 from keras_simplepose.engine.prediction import Draw, predict_source
 from keras_simplepose.engine.predictor import PosePredictor
+from keras_simplepose.models.pose import build_pose_model
 
 SIZE = (1080, 1920)
 RATE = 30.0
@@ -22,34 +25,29 @@ _SEED = 0
 
 
 def video_benchmark(
-    model_path: str | Path,
-    detector_path: str | Path,
-    frames: int = 60,
-    draw: Draw | None = None,
-    predictor: PosePredictor | None = None,
-) -> list[dict[str, Any]]:
-    """Predicts a synthetic 1080p video of two people and times it, once with all stages in turn and once overlapping.
+    config: BenchmarkConfig, draw: Draw | None = None, predictor: PosePredictor | None = None
+) -> Iterator[Row]:
+    """Predicts a synthetic 1080p video of two people: frames per second, and the share of each stage.
 
     The detector runs on every frame and is timed, but the pose network is given the two figures' known boxes: rendered
     figures are not what a detector was trained on, and the number of persons must not depend on what it makes of them.
 
     Args:
-        model_path: the pose model.
-        detector_path: a YOLOX .onnx file; empty to leave the detector out.
-        frames: length of the video.
-        draw: makes the drawings, `viz.drawing.draw_poses`; None leaves drawing and writing the video out.
+        config: model, detector and length.
+        draw: draws the poses, as `viz.drawing.draw_poses`; None leaves drawing and the written video out.
         predictor: a predictor to use instead of the model's.
 
-    Returns:
-        one row: "name"; "frames" and "persons" predicted; "seconds" and "frames_per_second" of the run, in which the
-        stages overlap; "busy_seconds", the sum over the stages, which is what they would take in turn; and "share_" of
-        each stage in that sum: decode, detect, pose, draw, write.
+    Yields:
+        "video/frames"; "video/in_turn", what the stages' busy times would allow one after the other, which overlapping
+        is compared with; and "video/share_" of each stage in the busy time: decode, detect, pose, draw, write.
 
     Raises:
         UserError: a file cannot be read, or there are fewer than 1 frames.
     """
-    predictor = predictor or PosePredictor.load(model_path, EvaluationConfig(evaluation_batch_size=16))
-    detector = load_detector(DetectorConfig(detector=str(detector_path))) if detector_path else None
+    if config.frames < 1:
+        raise UserError(f"--frames is {config.frames}; it must be at least 1")
+    predictor = predictor or _predictor(config.model)
+    detector = load_detector(DetectorConfig(detector=config.detector)) if config.detector else None
 
     def find_persons(frame: Frame) -> FoundPersons:
         if detector is not None:
@@ -57,7 +55,7 @@ def video_benchmark(
         return FoundPersons(_boxes(frame.index), np.ones(PERSONS, np.float32))
 
     with tempfile.TemporaryDirectory() as folder:
-        path = _write_video(Path(folder) / "people", frames)
+        path = _write_video(Path(folder) / "people", config.frames)
         source = open_source(str(path))
         # The first pass traces and compiles; frames enough for every batch size that will occur.
         predict_source(source, predictor, find_persons, Path(folder) / "warm", draw, maximum_frames=8, progress=False)
@@ -65,15 +63,17 @@ def video_benchmark(
         summary = predict_source(source, predictor, find_persons, Path(folder) / "out", draw, progress=False)
         seconds = time.perf_counter() - start
     busy = sum(summary.clock.seconds.values())
-    row = {
-        "name": f"video {SIZE[1]}×{SIZE[0]}, {PERSONS} people",
-        "frames": summary.pictures,
-        "persons": summary.persons,
-        "seconds": seconds,
-        "frames_per_second": summary.pictures / seconds,
-        "busy_seconds": busy,
-    }
-    return [row | {f"share_{stage}": spent / busy for stage, spent in summary.clock.seconds.items()}]
+    figures = {"video/in_turn": summary.pictures / busy, "video/frames": summary.pictures / seconds}
+    yield from make_rows(figures, "frames/s", "video/in_turn")
+    for stage, spent in summary.clock.seconds.items():
+        yield Row(f"video/share_{stage}", round(spent / busy, 3), "share")
+
+
+def _predictor(model: str) -> PosePredictor:
+    protocol = EvaluationConfig(evaluation_batch_size=16)
+    if model:
+        return PosePredictor.load(model, protocol)
+    return PosePredictor.from_model(build_pose_model("resnet50_pytorch"), protocol)
 
 
 def _boxes(index: int) -> np.ndarray:
