@@ -15,6 +15,7 @@ from keras_simplepose.engine.export_signatures import (
     image_endpoint,
     serving_endpoint,
 )
+from keras_simplepose.models.subpixel import in_subpixel_form
 
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"  # Where TF Serving looks for them, and under this name.
 _WARMUP_IMAGE = (480, 640)  # Height and width of the photograph in the warm-up requests.
@@ -24,6 +25,8 @@ def endpoints(
     model: keras.Model, metadata: ArtefactMetadata, honour_orientation: bool, jit_compile: bool
 ) -> dict[str, Endpoint]:
     """The SavedModel's signatures; all call one traced network."""
+    if jit_compile:
+        model = in_subpixel_form(model)  # XLA's transposed convolutions on CPUs take twice the time.
     crop = tf.TensorSpec((None, *metadata.spec.input_size, 3), tf.float32)
     network = tf.function(
         lambda crops: model(crops, training=False), input_signature=[crop], jit_compile=jit_compile or None

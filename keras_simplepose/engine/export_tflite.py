@@ -13,6 +13,7 @@ from keras import ops
 from keras_simplepose.core.errors import UserError
 from keras_simplepose.engine.artefacts import ArtefactMetadata
 from keras_simplepose.engine.export_signatures import Endpoint, crops_endpoint, heatmaps_endpoint, image_endpoint
+from keras_simplepose.models.subpixel import in_subpixel_form
 
 QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
 LAST_LAYER = "final_layer"  # Stays float32 in every file: heatmaps in 8 bits have ties where the maximum is.
@@ -47,6 +48,11 @@ def write_tflite(
     batch = 2 if metadata.options and metadata.options.flip_test else 1
     shell = tflite_graph.read_model(_convert(_shell_endpoints(model, metadata, batch)))
     features = keras.Model(model.input, model.get_layer(LAST_LAYER).input)
+    if metadata.quantize in (
+        "none",
+        "float16",
+    ):  # XNNPACK's 8-bit transposed convolution is fast, its float one is not.
+        features = in_subpixel_form(features)
     crop = tf.TensorSpec((batch, *metadata.spec.input_size, 3), tf.float32, name="crops")
     network: Endpoint = (lambda crops: {"features": features(crops, training=False)}, [crop])
     settings = _quantizer(metadata.quantize, batch, calibration)

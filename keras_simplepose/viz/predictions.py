@@ -6,19 +6,22 @@ import cv2
 import numpy as np
 
 from keras_simplepose.core.files import atomic_path
-from keras_simplepose.data.coco import PersonSet
+from keras_simplepose.data.coco import Person, PersonSet
 from keras_simplepose.data.images import read_image
 from keras_simplepose.engine.predictor import PosePredictor
 from keras_simplepose.viz.drawing import draw_poses
 
 COLUMNS = 3
+LEAST_SHARE = 0.4  # Of the image's height, for a person to be seen well.
 TILE = (240, 320)  # (height, width) of a picture on the sheet, in pixels.
 
 
 def draw_predictions(
     predictor: PosePredictor, persons: PersonSet, images: str | Path, path: str | Path, count: int = 6
 ) -> None:
-    """Draws the poses found in the ground truth's boxes of the first images and writes them as one picture.
+    """Draws the poses found in the ground truth's boxes of some images and writes them as one picture.
+
+    Of the images in the annotations' order, those come first that show somebody large enough to be seen on a tile.
 
     Args:
         predictor: of the model.
@@ -31,7 +34,8 @@ def draw_predictions(
         UserError: an image cannot be read, or the picture not be written.
     """
     tiles = []
-    for image_id, group in list(persons.by_image().items())[:count]:
+    groups = sorted(persons.by_image().items(), key=lambda item: _tallest(persons, *item) < LEAST_SHARE)
+    for image_id, group in groups[:count]:
         record = persons.images[image_id]
         image = read_image(Path(images) / record.file_name, (record.height, record.width))
         poses = predictor(image, [person.box for person in group])
@@ -40,6 +44,11 @@ def draw_predictions(
     rows = [np.hstack(tiles[first : first + COLUMNS]) for first in range(0, len(tiles), COLUMNS)]
     with atomic_path(path) as temporary:
         cv2.imwrite(str(temporary), np.vstack(rows)[..., ::-1])
+
+
+def _tallest(persons: PersonSet, image_id: int, group: list[Person]) -> float:
+    """The tallest person's share of the image's height."""
+    return max(person.box[3] for person in group) / persons.images[image_id].height
 
 
 def _fit(image: np.ndarray) -> np.ndarray:
