@@ -7,12 +7,13 @@ import pytest
 from export_models import random_crops, small_model
 
 from keras_simplepose import UserError, build_pose_model, load_model, pose_spec
-from keras_simplepose.config import ExportConfig
+from keras_simplepose.config import AugmentationConfig, ExportConfig, ModelConfig, PrepareConfig
 from keras_simplepose.data.synthetic import make_synthetic_dataset
 from keras_simplepose.engine import export_onnx, exporter
 from keras_simplepose.engine.export_examples import calibration_crops, crops_of, drawn_photographs, read_photographs
 from keras_simplepose.engine.export_proof import NOISE, Reference, compare, faults
 from keras_simplepose.engine.exporter import check, export, in_float32, next_version
+from keras_simplepose.engine.preparer import prepare
 from keras_simplepose.export import main
 
 
@@ -178,3 +179,18 @@ def test_examples_come_from_drawings_images_and_annotations(tmp_path):
     assert calibration_crops(str(images), str(annotations), spec, 3).shape == (3, 64, 64, 3)
     with pytest.raises(UserError, match="no images"):
         read_photographs(str(tmp_path), "", spec, 2)
+
+
+def test_prepared_patches_calibrate_with_the_crops_of_their_images(tmp_path):
+    spec = pose_spec(small_model())
+    annotations, images = make_synthetic_dataset(tmp_path / "set", 3, 1, workers=1)
+    sources = PrepareConfig(str(annotations), str(images), str(tmp_path / "prepared"), workers=1)
+    prepare(sources, ModelConfig(input_size=spec.input_size), AugmentationConfig(), progress=False)
+    prepared = calibration_crops(str(tmp_path / "prepared"), "", spec, 100)
+    direct = calibration_crops(str(images), str(annotations), spec, 100)
+    assert prepared.shape == direct.shape
+    # In an order of their own; JPEG, and for large persons a second resampling, change the pixels a little.
+    difference = np.abs(prepared[:, None] - direct).mean(axis=(2, 3, 4))
+    assert sorted(difference.argmin(axis=1)) == list(range(len(direct))) and difference.min(axis=1).max() < 12
+    with pytest.raises(UserError, match="prepared for inputs of"):
+        calibration_crops(str(tmp_path / "prepared"), "", pose_spec(small_model((96, 64))), 3)

@@ -95,7 +95,7 @@ def calibration_crops(folder: str, annotations: str, spec: PoseSpec, count: int)
         raise UserError(f"{folder}: prepared for inputs of {manifest.settings.input_size}, not {spec.input_size}")
     source = PreparedSource(Path(folder), manifest)
     crops = []
-    for patch in source.serial(0, 0, 0).map(source.decode).take(count):
+    for patch in source.serial(0, 0).map(source.decode).take(count):
         matrix = crop_matrix(patch["center"][None], patch["crop_width"][None], spec.input_size)
         crops.append(np.asarray(warp(patch["image"][None], matrix, spec.input_size))[0])
     return np.stack(crops)

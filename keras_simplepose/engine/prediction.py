@@ -98,8 +98,8 @@ def predict_source(
         for frame, poses, drawing in results:
             with summary.clock.busy("write"):
                 files.write(frame.name, image_id(frame.index), poses)
-                wanted = sink.write(frame, drawing)
-            summary.pictures, summary.persons = summary.pictures + 1, summary.persons + len(poses)
+                summary.pictures, summary.persons = summary.pictures + 1, summary.persons + len(poses)
+                wanted = sink.write(frame, drawing)  # May be interrupted, the poses being written.
             bar.update(frame.index + 1 - bar.n)
             if not wanted:
                 break
