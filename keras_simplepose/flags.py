@@ -1,6 +1,7 @@
 """Flags generated from the configuration dataclasses, and back; the frame every command runs in."""
 
 import dataclasses
+import gc
 import sys
 import textwrap
 import types
@@ -161,10 +162,14 @@ def run_command(main: Callable[..., int | None], program: str, description: str,
         print(command_line.help())
         sys.exit(0)
     try:
-        sys.exit(main(*command_line.parse(arguments)) or 0)
+        status = main(*command_line.parse(arguments)) or 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+        status = 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        sys.exit(130)
+        status = 130
+    # The error is gone by now, and with it the frames that held datasets: TensorFlow's threads that still ran at the
+    # interpreter's end would abort the process.
+    gc.collect()
+    sys.exit(status)

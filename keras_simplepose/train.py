@@ -30,6 +30,8 @@ CONFIGS = (
     EvaluationConfig,
 )
 
+RENDERED = "data"  # The folder in the workdir for rendered people.
+
 
 def main(
     data: TrainingDataConfig,
@@ -52,7 +54,7 @@ def main(
     workdir = Path(run.workdir)
     write_flags(workdir, data, synthetic, model, augmentation, optimization, run, evaluation)
     if synthetic.synthetic_images:
-        data = make_data(data, synthetic, model, augmentation, workdir / "data", run.seed)
+        data = make_data(data, synthetic, model, augmentation, workdir / RENDERED, run.seed)
     config = TrainingConfig(model, data, augmentation, optimization, run, evaluation)
     result = train(config, draw_examples, draw_curves)
     for name, reason in result.skipped.items():
@@ -72,11 +74,15 @@ def main(
 def write_flags(workdir: Path, *configs: object) -> None:
     """Keeps the flags of a run; going on with one needs the same.
 
+    A run has begun once it has rendered data or finished an epoch; a mistaken flag before that can be mended in place.
+
     Raises:
         UserError: the folder holds a run with other flags, or cannot be written to.
     """
+    from keras_simplepose.engine.callbacks import STATE_NAME
+
     path = workdir / "flags.cfg"
-    if path.exists():
+    if path.exists() and ((workdir / STATE_NAME).exists() or (workdir / RENDERED).exists()):
         before = CommandLine("train", "", *CONFIGS).parse([f"--flagfile={path}"])
         if before != list(configs):
             raise UserError(f"--workdir={workdir} holds a run with other flags (see {path}); choose a new folder")

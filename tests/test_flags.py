@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from keras_simplepose import config
+from keras_simplepose import config, train
 from keras_simplepose.core.errors import UserError
 from keras_simplepose.flags import CommandLine, require, write_flagfile
 
@@ -80,3 +80,16 @@ def test_help_names_every_flag_once_under_its_purpose():
 def test_require_names_the_missing_flag():
     with pytest.raises(UserError, match="--annotations is missing"):
         require(config.PrepareConfig(), "annotations")
+
+
+def test_a_run_that_has_not_begun_may_be_given_other_flags(tmp_path):
+    from keras_simplepose.engine.callbacks import STATE_NAME
+
+    configs = [kind() for kind in train.CONFIGS]
+    others = [dataclasses.replace(each, seed=5) if hasattr(each, "seed") else each for each in configs]
+    train.write_flags(tmp_path, *configs)
+    train.write_flags(tmp_path, *others)
+    (tmp_path / STATE_NAME).write_text("{}")
+    train.write_flags(tmp_path, *others)
+    with pytest.raises(UserError, match="other flags"):
+        train.write_flags(tmp_path, *configs)

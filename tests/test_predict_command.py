@@ -294,8 +294,6 @@ def test_drawings_never_replace_their_images(tmp_path, predictor):
 
 @pytest.mark.slow
 def test_the_command_ends_with_one_line_and_a_status(tmp_path):
-    arguments = ["--model=missing.keras", f"--input={tmp_path}", "--output=out", "--detector=none"]
-    run = subprocess.run(
-        [sys.executable, "-m", "keras_simplepose.predict", *arguments], capture_output=True, text=True, cwd=tmp_path
-    )
+    arguments = ["--model=missing.keras", f"--input={tmp_path}", f"--output={tmp_path / 'out'}", "--detector=none"]
+    run = subprocess.run([sys.executable, "-m", "keras_simplepose.predict", *arguments], capture_output=True, text=True)
     assert run.returncode == 1 and run.stderr.splitlines()[-1].startswith(f"error: {tmp_path}: no image")

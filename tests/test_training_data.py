@@ -1,5 +1,7 @@
 import collections
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -211,3 +213,16 @@ def test_padding_stays_padding_when_images_are_skipped(damaged):
     for batch in validation_dataset(source, BATCH):
         counted.update(np.asarray(batch["index"])[np.asarray(batch["example_weight"]) > 0].tolist())
     assert set(counted.values()) == {1}
+
+
+@pytest.mark.slow
+def test_a_damaged_image_ends_the_command_in_one_line(damaged):
+    """TensorFlow's threads must have ended before the interpreter does, or the process is aborted."""
+    folder, name = damaged
+    data = [f"--annotations={folder / 'set' / 'person_keypoints.json'}", f"--images={folder / 'set' / 'images'}"]
+    small = ["--backbone=resnet18_pytorch", "--backbone_weights=none", "--alpha=0.25", "--input_size=64,64"]
+    flags = [*data, *small, f"--workdir={folder / 'run'}", "--picture_count=0", "--batch_size=4"]
+    command = [sys.executable, "-m", "keras_simplepose.train", *flags]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1 and name in done.stderr and done.stderr.startswith("error: ")

@@ -32,7 +32,10 @@ def worker_pool(workers: int = 0) -> Iterator[ProcessPoolExecutor]:
     try:
         yield pool
     except BrokenProcessPool as error:
-        raise UserError("a worker process was killed, most likely for want of memory; use fewer --workers") from error
+        raise UserError(
+            "a worker process ended early: killed for want of memory (use fewer --workers), or started by a script "
+            "that does not guard what it runs with if __name__ == '__main__'"
+        ) from error
     finally:
         pool.shutdown(cancel_futures=True)
         if before is None:

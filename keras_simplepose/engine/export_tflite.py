@@ -1,6 +1,7 @@
 """Writes TFLite files of built-in operators: keypoints out, or bare heatmaps, with the network quantised or not."""
 
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -107,7 +108,10 @@ def _convert(
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(endpoints))
         if settings is not None:
             settings(converter)
-        return converter.convert()
+        with warnings.catch_warnings():
+            # Its own calibration runs what TensorFlow warns users of.
+            warnings.filterwarnings("ignore", r"\s*Warning: tf.lite.Interpreter is deprecated", UserWarning)
+            return converter.convert()
 
 
 def _quantizer(quantize: str, batch: int, calibration: np.ndarray | None) -> Callable[[tf.lite.TFLiteConverter], None]:
