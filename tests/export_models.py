@@ -3,14 +3,24 @@
 import numpy as np
 
 from keras_simplepose import build_pose_model
+from keras_simplepose.models.pose import BATCH_NORM_MOMENTUM
 
 
 def small_model(input_size=(64, 64), seed=3):
-    """A MobileNetV2 of random weights whose heatmaps are scaled to a largest value near 1."""
+    """A MobileNetV2 of random weights whose heatmaps are scaled to a largest value near 1.
+
+    Its batch statistics are those of random crops: with those of an untrained network nothing is left in 8 bits.
+    """
     import keras
 
     keras.utils.set_random_seed(seed)
     model = build_pose_model("mobilenetv2", alpha=0.35, input_size=input_size, deconv_filters=(16, 16, 16))
+    normalizations = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    for layer in normalizations:
+        layer.momentum = 0.0
+    model(random_crops(16, input_size), training=True)
+    for layer in normalizations:
+        layer.momentum = BATCH_NORM_MOMENTUM
     last = model.get_layer("final_layer")
     largest = np.abs(model(random_crops(4, input_size))).max()
     last.set_weights([weights / largest for weights in last.get_weights()])
