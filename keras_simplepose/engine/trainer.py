@@ -162,7 +162,8 @@ def _damage_named(*sources: PatchSource | None) -> Iterator[None]:
     except tf.errors.OpError as error:
         for source in sources:
             if getattr(source, "error", None):
-                raise source.error from error
+                # A new one: TensorFlow keeps the source for good, and its error would keep the frames it is raised in.
+                raise UserError(str(source.error)) from error
         raise
 
 
