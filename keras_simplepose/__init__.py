@@ -10,22 +10,22 @@ import os
 import sys
 from typing import Any
 
-from keras_simplepose.core.native_notes import without_native_notes
-from keras_simplepose.core.workers import WORKER_VARIABLE
+from keras_simplepose.utils.native_notes import without_native_notes
+from keras_simplepose.utils.processes import WORKER_VARIABLE
 from keras_simplepose.version import VERSION as __version__
 
 _HOMES = {
     "EvaluationConfig": "config",
-    "PosePredictor": "engine.predictor",
+    "PosePredictor": "prediction.predictor",
     "PoseSpec": "core.spec",
-    "Poses": "engine.predictor",
+    "Poses": "core.poses",
     "Skeleton": "core.skeletons",
-    "UserError": "core.errors",
-    "build_pose_model": "models.pose",
-    "load_model": "models.pose",
+    "UserError": "utils.errors",
+    "build_pose_model": "models.simple_baselines",
+    "load_model": "models.simple_baselines",
     "load_skeleton": "core.skeletons",
-    "pose_spec": "models.pose",
-    "save_model": "models.pose",
+    "pose_spec": "models.simple_baselines",
+    "save_model": "models.simple_baselines",
 }
 
 __all__ = ["__version__", *_HOMES]

@@ -1,8 +1,8 @@
 """Command: measures speed, as JSON lines."""
 
 from keras_simplepose.config import BenchmarkConfig
-from keras_simplepose.core.files import atomic_path
 from keras_simplepose.flags import run_command
+from keras_simplepose.utils.files import atomic_path
 
 DESCRIPTION = """Measures speed and prints JSON lines: name, value, unit, ratio_to, ratio (above 1: faster).
 
@@ -11,7 +11,7 @@ Contestants run in turns and medians count, but a busy machine is still a noisy 
 
 def main(config: BenchmarkConfig) -> None:
     """Prints rows as they come; keeps them in --output."""
-    from keras_simplepose.engine.benchmark import run_benchmark
+    from keras_simplepose.benchmarks.rows import run_benchmark
     from keras_simplepose.viz.drawing import draw_poses
 
     lines = []

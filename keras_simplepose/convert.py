@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from keras_simplepose.config import ConvertConfig
-from keras_simplepose.core.errors import UserError
 from keras_simplepose.flags import require, run_command
+from keras_simplepose.utils.errors import UserError
 
 DESCRIPTION = (
     "Converts the checkpoints of the official release and of mmpose to .keras models that are the same function, "
@@ -25,16 +25,16 @@ def main(config: ConvertConfig) -> None:
 
 
 def _to_torch(config: ConvertConfig) -> None:
-    from keras_simplepose.engine.converter import export_checkpoint, report
-    from keras_simplepose.models.pose import load_model
+    from keras_simplepose.conversion.converter import export_checkpoint, report
+    from keras_simplepose.models.simple_baselines import load_model
 
     print(report(export_checkpoint(load_model(config.checkpoint), config.output)))
 
 
 def _to_keras(config: ConvertConfig) -> None:
-    from keras_simplepose.engine import verification
-    from keras_simplepose.engine.converter import convert_checkpoint, report
-    from keras_simplepose.models.pose import pose_spec, save_model
+    from keras_simplepose.conversion import proof as verification
+    from keras_simplepose.conversion.converter import convert_checkpoint, report
+    from keras_simplepose.models.simple_baselines import pose_spec, save_model
 
     if Path(config.output).suffix != ".keras":
         raise UserError(f"--output={config.output}: a model's name ends in .keras")

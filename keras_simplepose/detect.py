@@ -14,11 +14,11 @@ def main(config: DetectConfig, detector_config: DetectorConfig) -> None:
     """Detects, writes and says how many of the annotated persons were found."""
     require(config, "annotations", "images", "output")
     require(detector_config, "detector")
-    from keras_simplepose.core.files import check_writable, write_json
     from keras_simplepose.core.skeletons import load_skeleton
     from keras_simplepose.data.coco import load_persons
-    from keras_simplepose.engine.detection import RECALL_OVERLAP, RECALL_SIZE, detect_data_set, recall
-    from keras_simplepose.engine.detector import load_detector
+    from keras_simplepose.detection.data_set import RECALL_OVERLAP, RECALL_SIZE, detect_data_set, recall
+    from keras_simplepose.detection.yolox import load_detector
+    from keras_simplepose.utils.files import check_writable, write_json
 
     person_set = load_persons(config.annotations, load_skeleton(config.skeleton))
     detector = load_detector(detector_config)

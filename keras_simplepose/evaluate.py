@@ -4,8 +4,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from keras_simplepose.config import CodecConfig, EvaluateConfig, EvaluationConfig
-from keras_simplepose.core.errors import UserError
 from keras_simplepose.flags import require, run_command
+from keras_simplepose.utils.errors import UserError
 
 DESCRIPTION = """Evaluates a model: COCO AP and AR by object keypoint similarity, or PCKh.
 
@@ -17,8 +17,8 @@ Results go to --output: metrics.json, with all that the metrics depend on, and r
 def main(config: EvaluateConfig, evaluation: EvaluationConfig, codec: CodecConfig) -> None:
     """Evaluates, prints the table, and writes metrics.json and results.json."""
     check_flags(config, evaluation, codec)
-    from keras_simplepose.engine.evaluation_report import describe_run, format_result, write_evaluation
-    from keras_simplepose.engine.evaluation_run import evaluate
+    from keras_simplepose.evaluation.metrics_file import describe_run, format_result, write_evaluation
+    from keras_simplepose.evaluation.run import evaluate
 
     output = config.output or (str(Path(config.model).with_suffix("")) + "-evaluation" if config.model else "")
     # Before the work: a training in the same folder may replace the model meanwhile.

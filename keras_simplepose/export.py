@@ -13,7 +13,7 @@ tolerance the command fails and leaves nothing behind. The folder export/ has cl
 def main(config: ExportConfig) -> None:
     """Exports, and says what was written."""
     require(config, "model", "output")
-    from keras_simplepose.engine.exporter import REPORT, export  # Not above: --help needs no TensorFlow.
+    from keras_simplepose.exporting.exporter import REPORT, export  # Not above: --help needs no TensorFlow.
 
     rows = export(config)
     for name in dict.fromkeys(row.artefact for row in rows):

@@ -12,8 +12,8 @@ from typing import Any
 
 from absl import flags
 
-from keras_simplepose.core.errors import UserError
-from keras_simplepose.core.files import atomic_path
+from keras_simplepose.utils.errors import UserError
+from keras_simplepose.utils.files import atomic_path
 
 
 class _TupleParser(flags.ArgumentParser):

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from keras_simplepose.config import DetectorConfig, EvaluationConfig, PredictConfig
-from keras_simplepose.core.errors import UserError
 from keras_simplepose.flags import require, run_command
+from keras_simplepose.utils.errors import UserError
 
 DESCRIPTION = """Finds the poses of the people in photographs, folders, videos, or before a camera.
 
@@ -20,11 +20,11 @@ def main(config: PredictConfig, detector_config: DetectorConfig, protocol: Evalu
     if bool(config.boxes) == bool(detector_config.detector):
         raise UserError("give --detector (a YOLOX .onnx file, keras_hub:PRESET, or none: whole images) or --boxes")
     from keras_simplepose.core.poses import Poses
-    from keras_simplepose.data.media import open_source
-    from keras_simplepose.engine.box_file import BoxFile
-    from keras_simplepose.engine.detector import load_detector
-    from keras_simplepose.engine.prediction import predict_source
-    from keras_simplepose.engine.predictor import PosePredictor
+    from keras_simplepose.detection.box_file import BoxFile
+    from keras_simplepose.detection.yolox import load_detector
+    from keras_simplepose.media.source import open_source
+    from keras_simplepose.prediction.predictor import PosePredictor
+    from keras_simplepose.prediction.stream import predict_source
     from keras_simplepose.viz.drawing import draw_poses
     from keras_simplepose.viz.heatmaps import draw_heatmaps
 

@@ -12,7 +12,7 @@ augmentation as for train; a killed run leaves no set behind."""
 def main(config: PrepareConfig, patches: PatchConfig) -> None:
     """Prepares the set and says what it holds and how to go on."""
     require(config, "annotations", "images", "output")
-    from keras_simplepose.engine.preparer import prepare  # Not above: worker processes import this module.
+    from keras_simplepose.data.preparation import prepare  # Not above: worker processes import this module.
 
     model = ModelConfig(input_size=patches.input_size, skeleton=patches.skeleton)
     augmentation = AugmentationConfig(

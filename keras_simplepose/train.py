@@ -11,8 +11,8 @@ from keras_simplepose.config import (
     SyntheticDataConfig,
     TrainingDataConfig,
 )
-from keras_simplepose.core.errors import UserError
 from keras_simplepose.flags import CommandLine, require, run_command, write_flagfile
+from keras_simplepose.utils.errors import UserError
 
 DESCRIPTION = """Trains a pose network and measures its AP.
 
@@ -31,6 +31,7 @@ CONFIGS = (
 )
 
 RENDERED = "data"  # The folder in the workdir for rendered people.
+EXAMPLE_IMAGES = 6  # On predictions.png.
 
 
 def main(
@@ -44,10 +45,11 @@ def main(
 ) -> None:
     """Runs the training and says where everything is."""
     # Not above: worker processes import this module.
-    from keras_simplepose.engine.predictor import PosePredictor
-    from keras_simplepose.engine.quickstart import make_data
-    from keras_simplepose.engine.trainer import TrainingConfig, train
-    from keras_simplepose.viz.predictions import draw_predictions
+    from keras_simplepose.data.synthetic.quickstart import make_data
+    from keras_simplepose.prediction.data_set import example_poses
+    from keras_simplepose.prediction.predictor import PosePredictor
+    from keras_simplepose.training.trainer import TrainingConfig, train
+    from keras_simplepose.viz.sheet import write_sheet
     from keras_simplepose.viz.training import draw_curves, draw_examples
 
     require(run, "workdir")
@@ -62,7 +64,8 @@ def main(
     print(f"\nmodel        {result.model}")
     if result.validation:
         predictor = PosePredictor.load(result.model, evaluation)
-        draw_predictions(predictor, result.validation, data.validation_images, workdir / "predictions.png")
+        examples = example_poses(predictor, result.validation, data.validation_images, EXAMPLE_IMAGES)
+        write_sheet(examples, workdir / "predictions.png")
         best = max(row["AP"] for row in result.rows if "AP" in row)
         print(f"best AP      {best:.3f} on {len(result.validation.persons)} persons, ground-truth boxes")
         print(f"metrics      {workdir / 'evaluations.jsonl'}\npredictions  {workdir / 'predictions.png'}")
@@ -79,7 +82,7 @@ def write_flags(workdir: Path, *configs: object) -> None:
     Raises:
         UserError: the folder holds a run with other flags, or cannot be written to.
     """
-    from keras_simplepose.engine.callbacks import STATE_NAME
+    from keras_simplepose.training.callbacks import STATE_NAME
 
     path = workdir / "flags.cfg"
     if path.exists() and ((workdir / STATE_NAME).exists() or (workdir / RENDERED).exists()):

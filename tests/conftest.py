@@ -9,7 +9,7 @@ import pytest
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tells pytest-xdist which tests share something expensive: those of a file, and those of the exported model."""
     for item in items:
-        group = "exported" if "exported" in getattr(item, "fixturenames", ()) else item.path.name
+        group = "exported" if "exported" in getattr(item, "fixturenames", ()) else str(item.path)
         item.add_marker(pytest.mark.xdist_group(group))
 
 
@@ -32,7 +32,7 @@ def exported(tmp_path_factory) -> Path:
 
     from keras_simplepose import save_model
     from keras_simplepose.config import ExportConfig
-    from keras_simplepose.engine.exporter import export
+    from keras_simplepose.exporting.exporter import export
 
     folder = tmp_path_factory.mktemp("export")
     save_model(small_model(), folder / "pose.keras")

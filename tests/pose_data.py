@@ -9,7 +9,7 @@ from keras_simplepose.config import EvaluationConfig
 from keras_simplepose.core.geometry import box_to_crop, crop_matrix, transform_points
 from keras_simplepose.core.skeletons import COCO17
 from keras_simplepose.core.spec import PoseSpec
-from keras_simplepose.engine.predictor import PosePredictor
+from keras_simplepose.prediction.predictor import PosePredictor
 
 SPEC = PoseSpec(COCO17, (64, 48), (16, 12), 2.0)
 GREY_STEP = 8  # A person's number times this is the grey of the patch at its box's centre.

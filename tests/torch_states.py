@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from keras_simplepose.engine.torch_twin import build_twin
+from keras_simplepose.conversion.torch_networks import build_twin
 
 
 def random_state(architecture, seed=0):
@@ -41,7 +41,7 @@ def random_state(architecture, seed=0):
 
 def pose_state(depth=50, style="pytorch", filters=(256, 256, 256), kernels=(4, 4, 4), keypoints=17, seed=0):
     """Architecture and random state of a pose ResNet."""
-    from keras_simplepose.engine.torch_architecture import Architecture
+    from keras_simplepose.conversion.architecture import Architecture
 
     architecture = Architecture(f"resnet{depth}_{style}", 1.0, tuple(filters), tuple(kernels), keypoints)
     return architecture, random_state(architecture, seed)

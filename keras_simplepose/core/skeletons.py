@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_simplepose.core.errors import UserError
+from keras_simplepose.utils.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from keras_simplepose.core.errors import UserError
 from keras_simplepose.core.geometry import BOX_PADDING
 from keras_simplepose.core.skeletons import Skeleton, skeleton_from_dict
+from keras_simplepose.utils.errors import UserError
 
 CODECS = ("quarter_offset",)
 

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from keras_simplepose.core.errors import UserError
 from keras_simplepose.core.skeletons import MPII16, Skeleton
 from keras_simplepose.data.coco import PersonSet, load_persons
 from keras_simplepose.data.mpii import load_mpii
+from keras_simplepose.utils.errors import UserError
 
 
 def load_annotations(annotations: str | Path, images: str | Path, skeleton: Skeleton) -> PersonSet:

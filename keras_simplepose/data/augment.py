@@ -15,8 +15,8 @@ from keras_simplepose.config import AugmentationConfig
 from keras_simplepose.core import codecs
 from keras_simplepose.core.flip import flip_keypoint_order
 from keras_simplepose.core.geometry import crop_matrix, points_to_crop, transform_points
-from keras_simplepose.core.sampler import warp
 from keras_simplepose.core.spec import PoseSpec
+from keras_simplepose.core.warp import warp
 
 HALF_BODY_LEAST = 3  # Labelled keypoints the chosen half must have (mmpose).
 

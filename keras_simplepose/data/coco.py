@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from keras_simplepose.core.errors import UserError
-from keras_simplepose.core.files import read_json
 from keras_simplepose.core.skeletons import Skeleton
+from keras_simplepose.utils.errors import UserError
+from keras_simplepose.utils.files import read_json
 
 Box = tuple[float, float, float, float]
 

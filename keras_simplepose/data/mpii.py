@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from keras_simplepose.core.errors import UserError
-from keras_simplepose.core.files import read_json
 from keras_simplepose.core.skeletons import MPII16
 from keras_simplepose.data.coco import AREA_OF_BOX, ImageRecord, Person, PersonSet
-from keras_simplepose.data.images import image_size
+from keras_simplepose.media.images import image_size
+from keras_simplepose.utils.errors import UserError
+from keras_simplepose.utils.files import read_json
 
 PIXELS_PER_SCALE = 200.0  # MPII: a scale of 1 is a person of 200 pixels.
 CENTER_SHIFT = 15.0  # The release moves the centre down by this × scale, so that ankles are not cut off.

@@ -8,12 +8,12 @@ import numpy as np
 import tensorflow as tf
 
 from keras_simplepose.config import AugmentationConfig
-from keras_simplepose.core.errors import UserError
 from keras_simplepose.data.augment import draw_transformation, identity_transformation
 from keras_simplepose.data.coco import PersonSet
-from keras_simplepose.data.images import read_image
 from keras_simplepose.data.patches import PatchSettings, make_patch
-from keras_simplepose.data.records import Manifest, parse
+from keras_simplepose.data.prepared_set import Manifest, parse
+from keras_simplepose.media.images import read_image
+from keras_simplepose.utils.errors import UserError
 
 SHUFFLE_BYTES = 256 * 2**20  # Most memory the shuffling of decoded patches may take.
 READERS = 4  # Shards read side by side.

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from keras_simplepose.core.errors import UserError
 from keras_simplepose.core.poses import Poses
 from keras_simplepose.core.skeletons import Skeleton
+from keras_simplepose.utils.errors import UserError
 
 # RGB. Orange and blue stay apart for every common kind of colour blindness.
 LEFT, RIGHT, MIDDLE = (255, 140, 0), (40, 150, 255), (240, 240, 240)

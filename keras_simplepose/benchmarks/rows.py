@@ -1,0 +1,105 @@
+"""Measuring speed: named contestants run in turns, medians, ratios within one run."""
+
+import importlib
+import json
+import statistics
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from keras_simplepose.config import BenchmarkConfig
+from keras_simplepose.prediction.stream import Draw
+from keras_simplepose.utils.errors import UserError
+
+# Suite → its module in this package and its function, which gives rows.
+SUITES = {
+    "input": ("input", "input_benchmark"),
+    "training": ("training", "training_benchmark"),
+    "export": ("exported", "export_benchmark"),
+    "video": ("video", "video_benchmark"),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measurement.
+
+    Attributes:
+        name: suite/contestant.
+        value: the median of the rounds.
+        unit: "images/s" or "frames/s"; "ms", where less is better; "share" of a whole.
+        ratio_to: the name of the row it is compared with; "" if with none.
+        ratio: this row's speed as a multiple of that row's, so more is better whatever the unit; None if with none.
+    """
+
+    name: str
+    value: float
+    unit: str
+    ratio_to: str = ""
+    ratio: float | None = None
+
+    def to_json(self) -> str:
+        """The row as one line of JSON."""
+        return json.dumps(asdict(self))
+
+
+def interleaved(contestants: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, float]:
+    """Measures every contestant once a round, so that what else the machine does falls on all of them.
+
+    Args:
+        contestants: name → a function that measures once and returns the figure.
+        rounds: how often each is measured.
+
+    Returns:
+        the median figure of each.
+    """
+    figures: dict[str, list[float]] = {name: [] for name in contestants}
+    for _ in range(rounds):
+        for name, measure in contestants.items():
+            figures[name].append(measure())
+    return {name: statistics.median(values) for name, values in figures.items()}
+
+
+def make_rows(figures: Mapping[str, float], unit: str, reference: str | Mapping[str, str] = "") -> list[Row]:
+    """Rows of figures, each compared with `reference`, or with what that says of its name, if that is a figure."""
+    references, rows = reference if isinstance(reference, Mapping) else dict.fromkeys(figures, reference), []
+    for name, value in figures.items():
+        reference = references.get(name, "")
+        compared = reference in figures and name != reference
+        # Time is the one unit of which less is better.
+        ratio = (figures[reference] / value if unit == "ms" else value / figures[reference]) if compared else None
+        rows.append(
+            Row(name, round(value, 2), unit, reference if compared else "", None if ratio is None else round(ratio, 3))
+        )
+    return rows
+
+
+def run_benchmark(config: BenchmarkConfig, draw: Draw | None = None) -> Iterator[Row]:
+    """Runs the suites in order and yields rows as they are measured.
+
+    Args:
+        config: what to measure.
+        draw: of the video suite: draws poses into a frame; None leaves drawing and the written video out.
+
+    Raises:
+        UserError: an unknown suite, one whose flags are missing, or one this installation does not have.
+    """
+    if config.rounds < 1:
+        raise UserError(f"--rounds is {config.rounds}; it must be at least 1")
+    unknown = [name for name in config.suites if name not in SUITES]
+    if unknown or not config.suites:
+        raise UserError(f"--suites: {', '.join(unknown) or 'none given'}; there are {', '.join(SUITES)}")
+    functions = [_load(name) for name in config.suites]
+    for name, function in zip(config.suites, functions, strict=True):
+        yield from function(config, draw) if name == "video" else function(config)
+
+
+def _load(name: str) -> Callable[..., Any]:
+    module_name, function = SUITES[name]
+    module_name = f"keras_simplepose.benchmarks.{module_name}"
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        what = "this version does not have it" if error.name == module_name else f"it needs the package {error.name}"
+        raise UserError(f"--suites={name}: {what}") from error
+    return getattr(module, function)

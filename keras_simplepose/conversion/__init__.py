@@ -1,0 +1,1 @@
+"""Conversion: networks from and to PyTorch."""

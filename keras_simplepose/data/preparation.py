@@ -1,0 +1,143 @@
+"""Preparing a training set: every image read once, every person's patch written to shards, all or nothing."""
+
+import contextlib
+import os
+import random
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import tqdm
+
+from keras_simplepose.config import AugmentationConfig, ModelConfig, PrepareConfig
+from keras_simplepose.core.skeletons import load_skeleton
+from keras_simplepose.data.annotations import load_annotations
+from keras_simplepose.data.coco import PersonSet
+from keras_simplepose.data.patch_files import CutResult, CutTask, cut_image
+from keras_simplepose.data.patches import PatchSettings
+from keras_simplepose.data.prepared_set import (
+    MANIFEST,
+    Manifest,
+    ShardWriter,
+    Skipped,
+    serialize_encoded,
+    write_manifest,
+)
+from keras_simplepose.utils.errors import UserError
+from keras_simplepose.utils.files import atomic_path, file_hash
+from keras_simplepose.utils.processes import bounded_map, worker_pool
+
+IN_FLIGHT = 4  # Images per process that are under way: enough to keep it busy, few enough to hold in memory.
+
+
+def prepare(
+    config: PrepareConfig, model: ModelConfig, augmentation: AugmentationConfig, seed: int = 0, progress: bool = True
+) -> Manifest:
+    """Writes a prepared set: TFRecord shards of person patches and their manifest.
+
+    The folder appears under its name when all of it is written. Images are shuffled, so that any stretch of a shard is
+    a mixture; the result does not depend on the number of processes.
+
+    Args:
+        config: what to read and where to write; a prepared set that is there already is replaced.
+        model: its input size and skeleton count.
+        augmentation: the strongest the set is to serve.
+        seed: of the order of images.
+        progress: shows a progress bar.
+
+    Returns:
+        The manifest written.
+
+    Raises:
+        UserError: annotations are faulty, an image cannot be read and `skip_damaged` is off, nothing is left to
+            write, or the output cannot be written.
+    """
+    _check(config)
+    skeleton = load_skeleton(model.skeleton)
+    persons = load_annotations(config.annotations, config.images, skeleton)
+    settings = PatchSettings.for_training(model.input_size, augmentation, skeleton.upper_body)
+    tasks = _tasks(persons, config, settings, seed)
+    skipped: list[Skipped] = []
+    with atomic_path(config.output) as folder:
+        folder.mkdir()
+        with ShardWriter(folder, config.persons_per_shard) as writer, _pool(config.workers) as mapped:
+            for result in tqdm.tqdm(
+                mapped(cut_image, tasks), "preparing", len(tasks), unit=" images", disable=not progress
+            ):
+                if result.fault:
+                    skipped.append(_skip(result, config.skip_damaged))
+                for patch in result.patches:
+                    writer.write(serialize_encoded(patch))
+        manifest = Manifest(
+            count=sum(shard.count for shard in writer.shards),
+            shards=tuple(writer.shards),
+            skipped=tuple(skipped),
+            left_out=persons.left_out,
+            skeleton=skeleton.to_dict(),
+            settings=settings,
+            augmentation=asdict(augmentation),
+            annotations=Path(config.annotations).name,
+            annotations_sha256=file_hash(config.annotations),
+            jpeg_quality=config.jpeg_quality,
+            seed=seed,
+        )
+        if manifest.count == 0:
+            raise UserError(f"{config.annotations}: no person to prepare ({_reasons(persons, skipped)})")
+        write_manifest(folder, manifest)
+    return manifest
+
+
+def _check(config: PrepareConfig) -> None:
+    """Refuses what would fail after long work, or overwrite what is no prepared set."""
+    for name, low, high in (("persons_per_shard", 1, None), ("jpeg_quality", 1, 100), ("workers", 0, None)):
+        value = getattr(config, name)
+        if value < low or (high is not None and value > high):
+            raise UserError(
+                f"--{name} is {value}; it must be at least {low}" + (f" and at most {high}" if high else "")
+            )
+    if not Path(config.images).is_dir():
+        raise UserError(f"{config.images}: no such folder of images")
+    output = Path(config.output)
+    if output.is_dir():
+        if any(output.iterdir()) and not (output / MANIFEST).is_file():
+            raise UserError(f"{output}: holds something else than a prepared set; choose another --output")
+    elif output.exists():
+        raise UserError(f"{output}: is a file; choose another --output")
+
+
+def _tasks(persons: PersonSet, config: PrepareConfig, settings: PatchSettings, seed: int) -> list[CutTask]:
+    """One task for every image with persons, shuffled."""
+    tasks = []
+    for image_id, group in persons.by_image().items():
+        image = persons.images[image_id]
+        path = os.path.join(config.images, image.file_name)
+        tasks.append(CutTask(image, path, tuple(group), settings, config.jpeg_quality))
+    random.Random(seed).shuffle(tasks)
+    return tasks
+
+
+def _skip(result: CutResult, allowed: bool) -> Skipped:
+    if not allowed:
+        raise UserError(f"{result.fault}; mend it, or leave such images out with --skip_damaged")
+    return Skipped(result.task.image.file_name, result.fault, len(result.task.persons))
+
+
+def _reasons(persons: PersonSet, skipped: list[Skipped]) -> str:
+    reasons = [f"{count} with {reason}" for reason, count in persons.left_out.items()]
+    if skipped:
+        reasons.append(f"{sum(entry.persons for entry in skipped)} in images that cannot be read")
+    return ", ".join(reasons) or "it has no annotations of that category"
+
+
+Mapped = Callable[[Callable[[CutTask], CutResult], Iterable[CutTask]], Iterator[CutResult]]
+
+
+@contextlib.contextmanager
+def _pool(workers: int) -> Iterator[Mapped]:
+    """Yields a `map` over processes: ordered, and with a bounded number of tasks under way. One worker: no process."""
+    workers = workers or os.cpu_count() or 1
+    if workers == 1:
+        yield map
+        return
+    with worker_pool(workers) as pool:
+        yield lambda function, tasks: bounded_map(pool, function, tasks, IN_FLIGHT * workers)

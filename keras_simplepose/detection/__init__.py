@@ -1,0 +1,1 @@
+"""Detection: where the persons are."""

@@ -1,0 +1,96 @@
+"""The codec's ceiling: what a network with perfect heatmaps would score."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from keras_simplepose.config import CodecConfig, EvaluationConfig
+from keras_simplepose.core import codecs
+from keras_simplepose.core.geometry import box_to_crop, crop_matrix, transform_points
+from keras_simplepose.core.oks import pose_scores
+from keras_simplepose.core.skeletons import load_skeleton
+from keras_simplepose.core.spec import PoseSpec
+from keras_simplepose.data.coco import Person, PersonSet
+from keras_simplepose.evaluation.coco_metrics import keypoint_metrics
+from keras_simplepose.evaluation.evaluator import EvaluationResult
+from keras_simplepose.prediction.graph import to_image
+from keras_simplepose.prediction.pose_files import coco_results
+from keras_simplepose.prediction.predictor import Poses
+from keras_simplepose.utils.errors import UserError
+
+
+def codec_spec(config: CodecConfig) -> PoseSpec:
+    """The frame that flags describe.
+
+    Raises:
+        UserError: the sizes do not fit each other, or there is no such skeleton.
+    """
+    size, stride = config.input_size, config.stride
+    if len(size) != 2 or stride < 1 or any(side <= 0 or side % stride for side in size):
+        text = ",".join(map(str, size))
+        raise UserError(f"--input_size {text} must be height,width, both multiples of --stride, which is {stride}")
+    if config.sigma <= 0:
+        raise UserError(f"--sigma is {config.sigma}; it must be greater than 0")
+    height, width = size
+    return PoseSpec(load_skeleton(config.skeleton), (height, width), (height // stride, width // stride), config.sigma)
+
+
+def pass_through_codec(persons: Sequence[Person], spec: PoseSpec, config: EvaluationConfig) -> Poses:
+    """The poses of persons after encoding and decoding in the crops of their boxes.
+
+    Args:
+        persons: N of them, as few as fit into memory as heatmaps.
+        spec: of the frame and its codec.
+        config: its keypoint threshold counts.
+
+    Returns:
+        N poses, in order; keypoints that are not labelled, or whose peak lies far outside the crop, have score 0.
+    """
+    boxes = np.array([person.box for person in persons], np.float32)
+    matrices = crop_matrix(*box_to_crop(boxes, spec.input_size, spec.box_padding), spec.input_size)
+    in_crops = transform_points(matrices, np.stack([person.keypoints for person in persons]))
+    visible = np.stack([person.visible for person in persons])
+    targets, _ = codecs.encode(in_crops.astype(np.float32), visible, spec.heatmap_size, spec.stride, spec.sigma)
+    decoded, maxima = (np.asarray(value) for value in codecs.decode(targets, spec.stride))
+    return Poses(
+        keypoints=np.concatenate([to_image(matrices, decoded), maxima[..., None]], axis=-1).astype(np.float32),
+        scores=pose_scores(np.ones(len(persons), np.float32), maxima, config.keypoint_threshold),
+        boxes=boxes,
+        reliable=maxima > config.keypoint_threshold,
+        skeleton=spec.skeleton,
+    )
+
+
+def codec_ceiling(person_set: PersonSet, spec: PoseSpec, config: EvaluationConfig | None = None) -> EvaluationResult:
+    """Measures the OKS AP of the ground truth itself, encoded and decoded in its own boxes, no network between.
+
+    Nothing is suppressed: what is lost, the codec and the crop lose, and COCO's limit of 20 poses an image.
+
+    Args:
+        person_set: the ground truth.
+        spec: of the frame and its codec.
+        config: its keypoint threshold and batch size count.
+
+    Raises:
+        UserError: there is nobody to evaluate.
+    """
+    config = config or EvaluationConfig()
+    persons = person_set.persons
+    if not persons:
+        raise UserError(f"{person_set.path}: no labelled person to evaluate")
+    results = []
+    for start in range(0, len(persons), config.evaluation_batch_size):
+        chunk = persons[start : start + config.evaluation_batch_size]
+        poses = pass_through_codec(chunk, spec, config)
+        for index, person in enumerate(chunk):
+            kept = np.array([index])
+            results += coco_results(person.image_id, person_set.category_id, poses, kept, poses.scores[kept])
+    metrics = keypoint_metrics(
+        person_set.ground_truth,
+        results,
+        spec.skeleton.sigmas,
+        person_set.category_id,
+        person_set.images,
+        person_set.set_aside,
+    )
+    return EvaluationResult(metrics, results, {"images": len(person_set.images), "persons": len(persons)})

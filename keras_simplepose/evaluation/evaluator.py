@@ -1,0 +1,151 @@
+"""Evaluation: every person of an annotated set predicted once, duplicates suppressed, the metric measured."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_simplepose.config import EvaluationConfig
+from keras_simplepose.core.spec import PoseSpec
+from keras_simplepose.data.coco import Detection, PersonSet
+from keras_simplepose.evaluation.coco_metrics import keypoint_metrics
+from keras_simplepose.evaluation.pckh import pckh, read_head_boxes
+from keras_simplepose.prediction.data_set import ImageBoxes, detected_boxes, ground_truth_boxes, predict_images
+from keras_simplepose.prediction.pose_files import coco_results
+from keras_simplepose.prediction.predictor import PosePredictor
+from keras_simplepose.prediction.suppression import suppress
+from keras_simplepose.utils.errors import UserError
+
+
+@dataclass(frozen=True)
+class EvaluationResult:
+    """What an evaluation found.
+
+    Attributes:
+        metrics: by name, as `coco_metrics.keypoint_metrics` (in [0, 1]) or `pckh.pckh` (in per cent) gives them.
+        results: COCO keypoint results, after suppression, in the order of the images.
+        counts: of images, boxes, poses and whatever was left out.
+        skipped: the fault of every damaged image that was left out; its persons are not in the metrics.
+    """
+
+    metrics: dict[str, float]
+    results: list[dict[str, Any]]
+    counts: dict[str, int]
+    skipped: tuple[str, ...] = ()
+
+
+def evaluate_predictor(
+    predictor: PosePredictor,
+    person_set: PersonSet,
+    images_folder: str | Path,
+    detections: Iterable[Detection] | None = None,
+    config: EvaluationConfig | None = None,
+    *,
+    minimum_box_score: float = -math.inf,
+    progress: bool = True,
+    skip_damaged: bool = False,
+) -> EvaluationResult:
+    """Measures the OKS AP of a predictor.
+
+    Args:
+        predictor: whose flip test and keypoint threshold are its own.
+        person_set: the ground truth; where it is `limited`, the rest of the persons does not count.
+        images_folder: folder of the images.
+        detections: boxes of a detector. None means the ground truth's own boxes of its labelled persons, an easier
+            protocol: about 2 AP more.
+        config: protocol of suppression; None means the predictor's.
+        minimum_box_score: detections below it are left out, and counted.
+        progress: shows a progress bar.
+        skip_damaged: leaves out images that cannot be read, from the metrics as well, and lists them.
+
+    Raises:
+        UserError: an image cannot be read, the skeletons differ, or there is nobody to evaluate.
+    """
+    config = config or predictor.config
+    _check(predictor.spec, person_set)
+    given = None if detections is None else list(detections)
+    strong = [detection for detection in given or () if detection.score >= minimum_box_score]
+    boxes = ground_truth_boxes(person_set) if given is None else detected_boxes(person_set, strong)
+    skipped: dict[int, str] = {}
+    results, poses_found = [], 0
+    found = predict_images(predictor, boxes, images_folder, skipped if skip_damaged else None, progress)
+    for image_id, poses in found:
+        poses_found += len(poses)
+        kept, scores = suppress(poses, predictor.spec, config)
+        results += coco_results(image_id, person_set.category_id, poses, kept, scores)
+    evaluated = person_set.images.keys() - skipped.keys()
+    metrics = keypoint_metrics(
+        person_set.ground_truth,
+        results,
+        predictor.spec.skeleton.sigmas,
+        person_set.category_id,
+        evaluated,
+        person_set.set_aside,
+    )
+    counts = _counts(person_set, boxes, skipped) | {
+        "boxes_below_minimum_score": len(given or ()) - len(strong),
+        "poses_predicted": poses_found,
+        "poses_suppressed": poses_found - len(results),
+    }
+    return EvaluationResult(metrics, results, counts, tuple(skipped.values()))
+
+
+def evaluate_pckh(
+    predictor: PosePredictor,
+    person_set: PersonSet,
+    images_folder: str | Path,
+    head_boxes: str | Path = "",
+    *,
+    progress: bool = True,
+    skip_damaged: bool = False,
+) -> EvaluationResult:
+    """Measures PCKh in the ground truth's boxes. Nothing is suppressed: every person has one pose.
+
+    `head_boxes` is as `pckh.read_head_boxes` takes it; the other arguments and errors as `evaluate_predictor`.
+    """
+    _check(predictor.spec, person_set)
+    boxes, skipped = ground_truth_boxes(person_set), {}
+    persons = person_set.by_image()
+    # Before the work, which may be long: annotations without head boxes stop it.
+    ids = [person.annotation_id for person in person_set.persons]
+    heads = dict(zip(ids, read_head_boxes(head_boxes or person_set.path, ids), strict=True))
+    results, shown, predictions = [], [], []
+    for image_id, poses in predict_images(predictor, boxes, images_folder, skipped if skip_damaged else None, progress):
+        results += coco_results(image_id, person_set.category_id, poses, np.arange(len(poses)), poses.scores)
+        shown += persons[image_id]
+        predictions.append(poses.keypoints[..., :2])
+    if not shown:
+        raise UserError(f"{person_set.path}: none of the images could be read")
+    metrics = pckh(
+        np.concatenate(predictions),
+        np.stack([person.keypoints for person in shown]),
+        np.stack([person.visible for person in shown]),
+        np.stack([heads[person.annotation_id] for person in shown]),
+        predictor.spec.skeleton,
+    )
+    return EvaluationResult(metrics, results, _counts(person_set, boxes, skipped), tuple(skipped.values()))
+
+
+def _check(spec: PoseSpec, person_set: PersonSet) -> None:
+    if not person_set.persons:
+        raise UserError(f"{person_set.path}: no labelled person to evaluate")
+    count, there = len(spec.skeleton.keypoints), len(person_set.persons[0].keypoints)
+    if count != there:
+        raise UserError(
+            f"{person_set.path}: persons have {there} keypoints; the model finds the {count} of {spec.skeleton.name}"
+        )
+
+
+def _counts(person_set: PersonSet, boxes: Sequence[ImageBoxes], skipped: Mapping[int, str]) -> dict[str, int]:
+    return {
+        "images": len(person_set.images) - len(skipped),
+        "images_skipped": len(skipped),
+        "images_read": sum(task.image.id not in skipped for task in boxes),
+        "persons": sum(person.image_id not in skipped for person in person_set.persons),
+        "persons_skipped": sum(person.image_id in skipped for person in person_set.persons),
+        "boxes": sum(len(task.boxes) for task in boxes),
+        "boxes_skipped": sum(len(task.boxes) for task in boxes if task.image.id in skipped),
+    }

@@ -1,0 +1,1 @@
+"""Exporting: files that other runtimes serve, proven against the model."""

@@ -1,0 +1,101 @@
+"""Photographs with boxes to calibrate and to prove artefacts on: given, prepared, or drawn."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from keras_simplepose.core.geometry import crop_matrix
+from keras_simplepose.core.spec import PoseSpec
+from keras_simplepose.core.warp import warp
+from keras_simplepose.data.coco import load_persons
+from keras_simplepose.data.pipeline import PreparedSource
+from keras_simplepose.data.prepared_set import MANIFEST, read_manifest
+from keras_simplepose.data.synthetic.scenes import render_scene
+from keras_simplepose.media.images import read_image
+from keras_simplepose.prediction.graph import crop_persons
+from keras_simplepose.utils.errors import UserError
+
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+_SEED = 20180908  # Of the drawn scenes: a set of its own, that no training run draws.
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """An image [H, W, 3] uint8 RGB and boxes [N, 4] float32 in its pixels, N ≥ 1."""
+
+    image: np.ndarray
+    boxes: np.ndarray
+
+
+def drawn_photographs(count: int) -> list[Photograph]:
+    """Drawn scenes with at least `count` boxes between them."""
+    photographs: list[Photograph] = []
+    index = 0
+    while sum(len(photograph.boxes) for photograph in photographs) < count:
+        image, annotations = render_scene(_SEED, index)
+        index += 1
+        if annotations:
+            boxes = np.array([annotation["bbox"] for annotation in annotations], np.float32)
+            photographs.append(Photograph(image, boxes))
+    return photographs
+
+
+def read_photographs(folder: str, annotations: str, spec: PoseSpec, count: int) -> list[Photograph]:
+    """Images with at least `count` boxes between them, if there are so many.
+
+    Args:
+        folder: of images.
+        annotations: COCO JSON with their boxes; "": the first images by name, each its own box.
+        spec: chooses the category.
+        count: of boxes.
+
+    Raises:
+        UserError: there is none, or one cannot be read.
+    """
+    root = Path(folder)
+    if annotations:
+        persons = load_persons(annotations, spec.skeleton)
+        boxes: dict[int, list] = {}
+        for person in persons.persons[:count]:
+            boxes.setdefault(person.image_id, []).append(person.box)
+        named = [(root / persons.images[key].file_name, each) for key, each in boxes.items()]
+    else:
+        names = sorted(name for name in root.glob("*") if name.suffix.lower() in _SUFFIXES) if root.is_dir() else []
+        named = [(name, None) for name in names[:count]]
+    if not named:
+        raise UserError(f"{annotations or folder}: no images there to export with")
+    photographs = []
+    for name, each in named:
+        image = read_image(name)
+        whole = [[0, 0, image.shape[1], image.shape[0]]]
+        photographs.append(Photograph(image, np.array(each or whole, np.float32)))
+    return photographs
+
+
+def crops_of(photographs: Sequence[Photograph], spec: PoseSpec) -> tuple[np.ndarray, np.ndarray]:
+    """The crops [N, H, W, 3] float32 of all boxes, in order, and their matrices [N, 2, 3], image → crop."""
+    cut = [
+        crop_persons(each.image[None], each.boxes, spec, np.zeros(len(each.boxes), np.int32)) for each in photographs
+    ]
+    return tuple(np.concatenate([np.asarray(part) for part in parts]) for parts in zip(*cut, strict=True))
+
+
+def calibration_crops(folder: str, annotations: str, spec: PoseSpec, count: int) -> np.ndarray:
+    """Crops [N ≤ count, H, W, 3] float32 of a set written by `prepare` or of a folder of images.
+
+    Raises:
+        UserError: there are none, one cannot be read, or the prepared set is for another input size.
+    """
+    if not (Path(folder) / MANIFEST).is_file():
+        return crops_of(read_photographs(folder, annotations, spec, count), spec)[0][:count]
+    manifest = read_manifest(folder)
+    if manifest.settings.input_size != spec.input_size:
+        raise UserError(f"{folder}: prepared for inputs of {manifest.settings.input_size}, not {spec.input_size}")
+    source = PreparedSource(Path(folder), manifest)
+    crops = []
+    for patch in source.serial(0, 0).map(source.decode).take(count):
+        matrix = crop_matrix(patch["center"][None], patch["crop_width"][None], spec.input_size)
+        crops.append(np.asarray(warp(patch["image"][None], matrix, spec.input_size))[0])
+    return np.stack(crops)

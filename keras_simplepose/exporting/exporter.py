@@ -1,0 +1,235 @@
+"""Exports a model: writes the artefacts aside, proves each against the model, and only then puts them in place."""
+
+import dataclasses
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_simplepose.config import EvaluationConfig, ExportConfig
+from keras_simplepose.exporting import onnx as export_onnx
+from keras_simplepose.exporting import tflite as export_tflite
+from keras_simplepose.exporting.examples import calibration_crops, drawn_photographs, read_photographs
+from keras_simplepose.exporting.proof import (
+    Comparison,
+    faults,
+    make_reference,
+    prove_file,
+    prove_saved_model,
+    table,
+    with_precision,
+)
+from keras_simplepose.exporting.saved_model import write_saved_model
+from keras_simplepose.models.simple_baselines import load_model, pose_spec
+from keras_simplepose.prediction.exported_model import ArtefactMetadata
+from keras_simplepose.prediction.graph import InferenceOptions
+from keras_simplepose.prediction.predictor import PosePredictor
+from keras_simplepose.utils.errors import UserError
+from keras_simplepose.utils.files import file_hash, write_json
+
+FORMATS = ("savedmodel", "tflite", "onnx")
+SAVED_MODEL = "savedmodel"
+REPORT = "export_report.json"
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """One artefact to be: where it goes in the output folder, what it says, and how it is written."""
+
+    name: str
+    metadata: ArtefactMetadata
+    write: Callable[[Path], None]
+
+
+def export(config: ExportConfig, show: Callable[[str], None] = print) -> list[Comparison]:
+    """Exports a model as the configuration says.
+
+    Args:
+        config: what and where to.
+        show: is given the table of the proof.
+
+    Returns:
+        the proof. The artefacts and export_report.json are in the output folder.
+
+    Raises:
+        UserError: a flag is wrong, a package is missing, or an artefact is not the model: then none is left behind.
+    """
+    check(config)
+    model = in_float32(load_model(config.model))
+    output = Path(config.output)
+    is_new = not output.exists()
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=".export-", dir=output))
+    except OSError as error:
+        raise UserError(f"cannot write to {output}: {error.strerror or error}") from error
+    try:
+        artefacts = plan(config, model, output)
+        for artefact in artefacts:
+            artefact.write(_parent(staging / artefact.name))
+        rows = _prove(config, model, artefacts, staging, show)
+        for artefact in artefacts:
+            _move(staging / artefact.name, _parent(output / artefact.name))
+        write_json(output / REPORT, report(config, rows))
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        if is_new:
+            shutil.rmtree(output, ignore_errors=True)
+        raise
+    shutil.rmtree(staging, ignore_errors=True)
+    return rows
+
+
+def check(config: ExportConfig) -> None:
+    """Checks the flags against each other.
+
+    Raises:
+        UserError: naming the one to change.
+    """
+    for name, known in (("format", FORMATS), ("quantize", export_tflite.QUANTIZATIONS)):
+        wrong = [value for value in getattr(config, name) if value not in known]
+        if wrong or not getattr(config, name):
+            raise UserError(f"--{name}={','.join(getattr(config, name))}: must be of {', '.join(known)}")
+    if "int8" in config.quantize and "tflite" in config.format and not config.calibration:
+        raise UserError("--quantize=int8 needs --calibration: a folder of images like those it will see")
+    if config.calibration_annotations and not config.calibration:
+        raise UserError("--calibration_annotations is given, but --calibration, the folder of its images, is not")
+    if config.proof_annotations and not config.proof_images:
+        raise UserError("--proof_annotations is given, but --proof_images, the folder of its images, is not")
+    if config.decode != "keypoints" and "tflite" not in config.format:
+        raise UserError(f"--decode={config.decode} is for TFLite, which --format does not name")
+    if min(config.proof_count, config.calibration_count) < 1:
+        raise UserError("--proof_count and --calibration_count must be at least 1")
+
+
+def in_float32(model: keras.Model) -> keras.Model:
+    """The model with float32 arithmetic, which serves on every device; itself if it has it already."""
+    if all(layer.compute_dtype == "float32" for layer in model.layers):
+        return model
+
+    def replaced(value: Any) -> Any:
+        if isinstance(value, dict):
+            if value.get("class_name") == "DTypePolicy":
+                return value | {"config": {"name": "float32"}}
+            return {key: replaced(each) for key, each in value.items()}
+        return type(value)(map(replaced, value)) if isinstance(value, list | tuple) else value
+
+    copy = model.__class__.from_config(replaced(model.get_config()))
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def plan(config: ExportConfig, model: keras.Model, output: Path) -> list[Artefact]:
+    """The artefacts the flags ask for."""
+    spec = pose_spec(model)
+    options = InferenceOptions(config.flip_test, config.flip_shift)
+    whole = ArtefactMetadata(spec, options, config.keypoint_threshold)
+    artefacts = []
+    if "savedmodel" in config.format:
+        flags = (config.honour_orientation, config.jit_compile)
+        name = f"{SAVED_MODEL}/{config.version or next_version(output / SAVED_MODEL)}"
+        artefacts.append(Artefact(name, whole, lambda path: write_saved_model(model, path, whole, *flags)))
+    if "tflite" in config.format:
+        in_file = (
+            None
+            if config.decode == "none"
+            else dataclasses.replace(options, gather_free=config.decode == "gather_free")
+        )
+        crops = None
+        if "int8" in config.quantize:
+            crops = calibration_crops(
+                config.calibration, config.calibration_annotations, spec, config.calibration_count
+            )
+        for quantize in config.quantize:
+            metadata = ArtefactMetadata(spec, in_file, config.keypoint_threshold, quantize)
+
+            def write(path: Path, metadata: ArtefactMetadata = metadata) -> None:
+                export_tflite.write_tflite(model, path, metadata, crops)
+
+            artefacts.append(Artefact(export_tflite.file_name(quantize), metadata, write))
+    if "onnx" in config.format:
+        artefacts.append(
+            Artefact(export_onnx.FILE_NAME, whole, lambda path: export_onnx.write_onnx(model, path, whole))
+        )
+    return artefacts
+
+
+def next_version(folder: Path) -> int:
+    """One more than the highest numbered folder there, 1 where there is none."""
+    numbers = [int(child.name) for child in folder.glob("*") if child.name.isdecimal()]
+    return max(numbers, default=0) + 1
+
+
+def _prove(
+    config: ExportConfig, model: keras.Model, artefacts: list[Artefact], staging: Path, show: Callable[[str], None]
+) -> list[Comparison]:
+    """Compares every artefact with the model and shows the table.
+
+    Raises:
+        UserError: one is past its limits.
+    """
+    spec, options = pose_spec(model), InferenceOptions(config.flip_test, config.flip_shift)
+    if config.proof_images:
+        photographs = read_photographs(config.proof_images, config.proof_annotations, spec, config.proof_count)
+    else:
+        photographs = drawn_photographs(config.proof_count)
+    protocol = EvaluationConfig(
+        flip_test=config.flip_test, flip_shift=config.flip_shift, keypoint_threshold=config.keypoint_threshold
+    )
+    reference = make_reference(model, photographs, options)
+    keras_precision = _average_precision(config, PosePredictor.from_model(model, protocol))
+    rows: list[Comparison] = []
+    for artefact in artefacts:
+        path = staging / artefact.name
+        if path.is_dir():
+            found = prove_saved_model(path, artefact.name, model, reference, options)
+        else:
+            found = prove_file(path, artefact.metadata, reference, options)
+        precision = _average_precision(config, PosePredictor.load(path, protocol)) if keras_precision else None
+        rows += with_precision(found, precision)
+    text = table(rows, reference)
+    show(text if keras_precision is None else f"{text}\nIts AP is {keras_precision:.4f}.")
+    wrong = [fault for row in rows for fault in faults(row, config, keras_precision)]
+    if wrong:
+        more = f"; and {len(wrong) - 1} more of the kind" if len(wrong) > 1 else ""
+        raise UserError(f"{wrong[0]}{more}; nothing was exported")
+    return rows
+
+
+def _average_precision(config: ExportConfig, predictor: PosePredictor) -> float | None:
+    """AP on the proof's annotated images in the annotations' boxes, None without annotations."""
+    if not config.proof_annotations:
+        return None
+    from keras_simplepose.data.annotations import load_annotations
+    from keras_simplepose.evaluation.evaluator import evaluate_predictor
+
+    persons = load_annotations(config.proof_annotations, config.proof_images, predictor.spec.skeleton)
+    return evaluate_predictor(predictor, persons, config.proof_images, progress=False).metrics["AP"]
+
+
+def report(config: ExportConfig, rows: list[Comparison]) -> dict[str, Any]:
+    """What export_report.json says."""
+    return {
+        "model": config.model,
+        "model_sha256": file_hash(config.model),
+        "flags": dataclasses.asdict(config),
+        "comparisons": [dataclasses.asdict(row) for row in rows],
+    }
+
+
+def _parent(path: Path) -> Path:
+    """The path, its folder made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _move(source: Path, target: Path) -> None:
+    """Puts an artefact in place of an earlier one."""
+    if target.is_dir():
+        shutil.rmtree(target)
+    os.replace(source, target)

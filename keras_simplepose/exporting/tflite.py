@@ -1,0 +1,135 @@
+"""Writes TFLite files of built-in operators: keypoints out, or bare heatmaps, with the network quantised or not."""
+
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from keras_simplepose.exporting.signatures import Endpoint, crops_endpoint, heatmaps_endpoint, image_endpoint
+from keras_simplepose.exporting.subpixel import in_subpixel_form
+from keras_simplepose.prediction.exported_model import ArtefactMetadata
+from keras_simplepose.utils.errors import UserError
+
+QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
+LAST_LAYER = "final_layer"  # Stays float32 in every file: heatmaps in 8 bits have ties where the maximum is.
+
+
+def file_name(quantize: str) -> str:
+    """The name of the TFLite file: float32 is called so, whatever is quantised says how."""
+    return f"pose_{'float32' if quantize == 'none' else quantize}.tflite"
+
+
+def write_tflite(
+    model: keras.Model,
+    path: Path,
+    metadata: ArtefactMetadata,
+    calibration: np.ndarray | None = None,
+) -> None:
+    """Writes a TFLite file.
+
+    Args:
+        model: a float32 pose network.
+        path: of the file.
+        metadata: spec, flip test (None: signature `heatmaps` alone) and quantisation.
+        calibration: [N, H, W, 3] float32 crops, for int8.
+
+    Raises:
+        UserError: ai-edge-litert is not installed, or the converter needed operators outside the bare runtime.
+    """
+    try:
+        from keras_simplepose.exporting import tflite_graph
+    except ImportError as error:
+        raise UserError("TFLite export needs ai-edge-litert: pip install 'keras_simplepose[tflite]'") from error
+    batch = 2 if metadata.options and metadata.options.flip_test else 1
+    shell = tflite_graph.read_model(_convert(_shell_endpoints(model, metadata, batch)))
+    features = keras.Model(model.input, model.get_layer(LAST_LAYER).input)
+    if metadata.quantize in (
+        "none",
+        "float16",
+    ):  # XNNPACK's 8-bit transposed convolution is fast, its float one is not.
+        features = in_subpixel_form(features)
+    crop = tf.TensorSpec((batch, *metadata.spec.input_size, 3), tf.float32, name="crops")
+    network: Endpoint = (lambda crops: {"features": features(crops, training=False)}, [crop])
+    settings = _quantizer(metadata.quantize, batch, calibration)
+    joined = tflite_graph.join(shell, tflite_graph.read_model(_convert({"network": network}, features, settings)))
+    tflite_graph.check_operators(joined, path.name)
+    path.write_bytes(tflite_graph.write_model(joined))
+    tflite_graph.append_metadata(path, metadata.to_json())
+
+
+def _shell_endpoints(model: keras.Model, metadata: ArtefactMetadata, batch: int) -> dict[str, Endpoint]:
+    """The signatures with a hole in place of all but the network's last layer: its argument goes out, its result in."""
+    from keras_simplepose.exporting.tflite_graph import HOLE_INPUT, HOLE_OUTPUT
+
+    last = model.get_layer(LAST_LAYER)
+    hole = tf.TensorSpec((batch, *last.input.shape[1:]), tf.float32, name=HOLE_INPUT)
+
+    def with_hole(make: Callable[[Callable[[Any], Any]], Endpoint]) -> Endpoint:
+        _, signature = make(lambda crops: crops)
+
+        def shell(*arguments: Any) -> dict[str, Any]:
+            seen = []
+
+            def network(crops: Any) -> Any:
+                seen.append(crops)
+                return last(arguments[-1])
+
+            return make(network)[0](*arguments[:-1]) | {HOLE_OUTPUT: ops.reshape(seen[0], (batch, *seen[0].shape[1:]))}
+
+        return shell, [*signature, hole]
+
+    if metadata.options is None:
+        return {"heatmaps": with_hole(lambda network: heatmaps_endpoint(network, metadata.spec, 1))}
+    return {
+        "crops": with_hole(lambda network: crops_endpoint(network, metadata, 1)),
+        "image": with_hole(lambda network: image_endpoint(network, metadata, 1)),
+    }
+
+
+def _convert(
+    endpoints: dict[str, Endpoint],
+    resource: Any = None,
+    settings: Callable[[tf.lite.TFLiteConverter], None] | None = None,
+) -> bytes:
+    """Converts functions to a TFLite file, through Keras's archive: other ways lose signature names, or the weights."""
+    archive = keras.export.ExportArchive()
+    if resource is not None:
+        archive.track(resource)
+    for name, (function, signature) in endpoints.items():
+        archive.add_endpoint(name, function, signature)
+    with tempfile.TemporaryDirectory() as folder:
+        archive.write_out(folder, verbose=False)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(endpoints))
+        if settings is not None:
+            settings(converter)
+        with warnings.catch_warnings():
+            # Its own calibration runs what TensorFlow warns users of.
+            warnings.filterwarnings("ignore", r"\s*Warning: tf.lite.Interpreter is deprecated", UserWarning)
+            return converter.convert()
+
+
+def _quantizer(quantize: str, batch: int, calibration: np.ndarray | None) -> Callable[[tf.lite.TFLiteConverter], None]:
+    """The converter's settings for a quantisation."""
+
+    def examples() -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+        for crop in calibration:
+            # The mirror image is what a flip test shows the network beside the crop.
+            yield "network", {"crops": np.stack([crop, crop[:, ::-1]][:batch])}
+
+    def settings(converter: tf.lite.TFLiteConverter) -> None:
+        if quantize == "none":
+            return
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if quantize == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        if quantize == "int8":
+            converter.representative_dataset = examples
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+
+    return settings

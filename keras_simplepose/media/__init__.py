@@ -1,0 +1,1 @@
+"""Photographs and videos, read and written."""

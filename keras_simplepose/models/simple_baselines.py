@@ -1,0 +1,172 @@
+"""The Simple Baselines network: a backbone, transposed convolutions, heatmaps (paper section 2)."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+from keras import layers
+
+from keras_simplepose.core.skeletons import Skeleton, load_skeleton
+from keras_simplepose.core.spec import PoseSpec
+from keras_simplepose.models.backbones.registry import STRIDE, Normalization, get_backbone
+from keras_simplepose.models.backbones.resnet import BATCH_NORM_MOMENTUM, batch_norm
+from keras_simplepose.models.layers import Heatmaps, PixelNormalization
+from keras_simplepose.utils.errors import UserError
+from keras_simplepose.utils.files import atomic_path
+
+HEAD_DEVIATION = 0.001  # Standard deviation of the head's initial weights (paper's release).
+
+
+def build_pose_model(
+    backbone: str = "resnet50",
+    backbone_weights: str | None = None,
+    *,
+    input_size: tuple[int, int] = (256, 192),
+    skeleton: Skeleton | str = "coco17",
+    deconv_filters: Sequence[int] = (256, 256, 256),
+    deconv_kernels: Sequence[int] = (4, 4, 4),
+    sigma: float = 2.0,
+    alpha: float = 1.0,
+    normalization: Normalization | None = None,
+    precision: str = "float32",
+) -> keras.Model:
+    """Builds the pose network as a functional Keras model.
+
+    Args:
+        backbone: a name in `models.backbones.BACKBONES`.
+        backbone_weights: "imagenet", a file that Keras's `load_weights` reads, or None for random ones.
+        input_size: (H, W) of the crops, multiples of 32.
+        skeleton: a `Skeleton`, the name of one, or a file.
+        deconv_filters: channels of each transposed convolution; each doubles the resolution.
+        deconv_kernels: their kernel sizes, 2, 3 or 4.
+        sigma: of the targets it is to be trained with, in heatmap pixels.
+        alpha: width multiplier, for MobileNets.
+        normalization: of the pixels; None means the backbone's own.
+        precision: a Keras dtype policy; the heatmaps are float32 under any.
+
+    Returns:
+        A model from crops [B, H, W, 3], RGB of 0–255 (uint8 or float), to heatmaps [B, h, w, K] float32 with
+        h = H · 2^n / 32 for n transposed convolutions. `pose_spec(model)` gives its specification.
+
+    Raises:
+        UserError: an unknown backbone, a size that is no multiple of 32, an unsupported kernel.
+    """
+    entry = get_backbone(backbone)
+    skeleton = load_skeleton(skeleton) if isinstance(skeleton, str) else skeleton
+    _check_sizes(input_size, deconv_filters, deconv_kernels)
+    if alpha != 1.0 and not entry.has_alpha:
+        raise UserError(f"alpha is {alpha}, but backbone {backbone} has no width multiplier")
+    if backbone_weights == "imagenet" and not entry.has_imagenet_weights:
+        raise UserError(f"keras.applications has no ImageNet weights for {backbone}; give a file of weights, or none")
+    normalization = normalization or entry.normalization
+    with _dtype_policy(precision):
+        inputs = keras.Input((*input_size, 3), name="crops")
+        x = PixelNormalization(normalization.mean, normalization.std, normalization.channel_order, name="pixels")(
+            inputs
+        )
+        x = entry.build(x, backbone_weights, alpha)
+        for index, (filters, kernel) in enumerate(zip(deconv_filters, deconv_kernels, strict=True)):
+            x = _deconv_block(x, filters, kernel, index)
+        spec = PoseSpec(skeleton, tuple(input_size), tuple(x.shape[1:3]), sigma)
+        x = layers.Conv2D(
+            len(skeleton.keypoints), 1, kernel_initializer=_head_initializer(), dtype="float32", name="final_layer"
+        )(x)
+        outputs = Heatmaps(spec, name="heatmaps")(x)
+    model = keras.Model(inputs, outputs, name=f"pose_{backbone}")
+    for layer in model.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            layer.momentum = BATCH_NORM_MOMENTUM  # keras.applications has 0.99 or 0.999: too slow for short runs.
+    return model
+
+
+def _deconv_block(x: Any, filters: int, kernel: int, index: int) -> Any:
+    """Transposed convolution of stride 2, batch normalisation, ReLU; named and aligned as in the release."""
+    name = f"deconv_layers.{3 * index}"
+    # PyTorch's kernel 3 (padding 1, output padding 1) starts one pixel later than Keras's "same".
+    x = layers.Conv2DTranspose(
+        filters,
+        kernel,
+        2,
+        padding="valid" if kernel == 3 else "same",
+        use_bias=False,
+        kernel_initializer=_head_initializer(),
+        name=name,
+    )(x)
+    if kernel == 3:
+        x = layers.Cropping2D(((1, 0), (1, 0)), name=f"{name}.crop")(x)
+    return layers.ReLU(name=f"deconv_layers.{3 * index + 2}")(batch_norm(x, f"deconv_layers.{3 * index + 1}"))
+
+
+def _head_initializer() -> keras.initializers.Initializer:
+    return keras.initializers.RandomNormal(stddev=HEAD_DEVIATION)
+
+
+def _check_sizes(input_size: Sequence[int], filters: Sequence[int], kernels: Sequence[int]) -> None:
+    if len(input_size) != 2 or any(size <= 0 or size % STRIDE for size in input_size):
+        text = ",".join(map(str, input_size))
+        raise UserError(f"input_size {text} must be height,width, both multiples of {STRIDE}")
+    if len(filters) != len(kernels):
+        raise UserError(f"deconv_filters has {len(filters)} entries and deconv_kernels {len(kernels)}; give as many")
+    if not 0 <= len(filters) <= 5 or any(count <= 0 for count in filters):
+        raise UserError("deconv_filters must be 0 to 5 positive numbers")
+    if any(kernel not in (2, 3, 4) for kernel in kernels):
+        raise UserError(f"deconv_kernels {','.join(map(str, kernels))}: each must be 2, 3 or 4")
+
+
+@contextlib.contextmanager
+def _dtype_policy(precision: str) -> Iterator[None]:
+    """Builds layers under a policy and puts the caller's back."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def pose_spec(model: keras.Model) -> PoseSpec:
+    """The specification a pose network carries.
+
+    Raises:
+        UserError: it carries none, so it is no network of this package.
+    """
+    for layer in reversed(model.layers):
+        if isinstance(layer, Heatmaps):
+            return layer.spec
+    raise UserError(f"model {model.name!r} is not a pose network of keras_simplepose: it has no Heatmaps layer")
+
+
+def load_model(path: str | Path) -> keras.Model:
+    """Loads a pose network from a .keras file.
+
+    Raises:
+        UserError: the file is missing, damaged, or no pose network.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such model file")
+    try:
+        model = keras.saving.load_model(path, compile=False)
+    except UserError:
+        raise
+    except Exception as error:  # Keras raises whatever the zip, HDF5 and JSON readers raise.
+        raise UserError(
+            f"{path}: not a Keras model this version can read ({str(error).splitlines()[0][:200]})"
+        ) from error
+    try:
+        pose_spec(model)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    return model
+
+
+def save_model(model: keras.Model, path: str | Path) -> None:
+    """Saves a pose network as a .keras file, whole or not at all.
+
+    Raises:
+        UserError: the place cannot be written to.
+    """
+    with atomic_path(path) as temporary:
+        model.save(temporary)

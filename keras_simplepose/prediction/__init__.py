@@ -1,0 +1,1 @@
+"""Prediction: photograph and boxes in, poses out."""

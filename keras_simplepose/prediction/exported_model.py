@@ -1,0 +1,234 @@
+"""Exported files as functions of crops: what lets `PosePredictor` and `evaluate` run a SavedModel, TFLite or ONNX."""
+
+import json
+import os
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_simplepose.config import EvaluationConfig
+from keras_simplepose.core.spec import PoseSpec
+from keras_simplepose.prediction.graph import InferenceOptions, predict_crops
+from keras_simplepose.utils.errors import UserError
+
+METADATA_NAME = "keras_simplepose.json"  # In assets/ of a SavedModel, in the ZIP that ends a TFLite file.
+METADATA_KEY = "keras_simplepose"  # Among an ONNX file's properties.
+
+# Maps crops [B, H, W, 3] float32 RGB 0–255 to keypoints [B, K, 2] in crop pixels and maxima [B, K], all NumPy.
+CropFunction = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+# Runs one signature: arguments by name to results by name.
+Signature = Callable[..., Mapping[str, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class ArtefactMetadata:
+    """What an artefact says about itself.
+
+    Attributes:
+        spec: of the network.
+        options: the flip test inside; None where the artefact gives bare heatmaps.
+        keypoint_threshold: of the pose scores it computes.
+        quantize: "none", or how a TFLite file's weights are stored.
+    """
+
+    spec: PoseSpec
+    options: InferenceOptions | None
+    keypoint_threshold: float
+    quantize: str = "none"
+
+    def to_json(self) -> str:
+        """The metadata as text; the first keys are for readers that know nothing of this package."""
+        values: dict[str, Any] = {
+            "decode": self.options is not None,
+            "flip_test": bool(self.options and self.options.flip_test),
+            "flip_shift": bool(self.options and self.options.flip_shift),
+            "keypoint_threshold": self.keypoint_threshold,
+            "quantize": self.quantize,
+            "channels": "RGB, 0 to 255",
+        }
+        return json.dumps(values | self.spec.to_dict(), indent=2)
+
+    @classmethod
+    def from_json(cls, text: str, where: str) -> "ArtefactMetadata":
+        """Reads what `to_json` wrote.
+
+        Raises:
+            UserError: it is damaged; the message names the artefact.
+        """
+        try:
+            values = json.loads(text)
+            options = InferenceOptions(bool(values["flip_test"]), bool(values["flip_shift"]))
+            return cls(
+                spec=PoseSpec.from_dict(values),
+                options=options if values["decode"] else None,
+                keypoint_threshold=float(values["keypoint_threshold"]),
+                quantize=str(values["quantize"]),
+            )
+        except (KeyError, TypeError, ValueError, UserError) as error:
+            raise UserError(f"{where}: its metadata are damaged ({error}); export it again") from error
+
+
+def is_artefact(path: str | Path) -> bool:
+    """Whether a path looks like an exported artefact: a .tflite or .onnx file, or a folder."""
+    path = Path(path)
+    return path.suffix in (".tflite", ".onnx") or path.is_dir()
+
+
+def load_artefact(path: str | Path, config: EvaluationConfig | None = None) -> tuple[CropFunction, PoseSpec]:
+    """An artefact as a function of crops.
+
+    Args:
+        path: a .tflite or .onnx file, a SavedModel's folder, or the folder of its numbered versions.
+        config: protocol. None takes the flip test as the artefact has it.
+
+    Returns:
+        the function, for any number of crops, and the network's specification.
+
+    Raises:
+        UserError: it is missing, damaged, not of this package, needs a package that is not installed, or has another
+            flip test inside than `config` asks for.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise UserError(f"{path}: no such model")
+    loaders = {".tflite": _load_tflite, ".onnx": _load_onnx}
+    metadata, signature = loaders.get(path.suffix, _load_saved_model)(path)
+    wanted = InferenceOptions.from_config(config) if config else metadata.options or InferenceOptions()
+    if metadata.options is None:
+        return _decoded(signature, metadata.spec, wanted), metadata.spec
+    _check_options(path, metadata.options, wanted)
+
+    def predict(crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        keypoints = signature(crops=crops)["keypoints"]
+        return keypoints[..., :2], keypoints[..., 2]
+
+    return predict, metadata.spec
+
+
+def _check_options(path: Path, inside: InferenceOptions, wanted: InferenceOptions) -> None:
+    """Refuses flags that the artefact cannot follow: silently it would be another protocol's AP."""
+    for name in ("flip_test", "flip_shift") if inside.flip_test or wanted.flip_test else ():
+        has, asked = getattr(inside, name), getattr(wanted, name)
+        if has != asked:
+            mend = f"--{name}" if has else f"--no{name}"
+            raise UserError(f"{path} was exported with {mend}: give {mend} here too, or export it anew")
+
+
+def _decoded(heatmaps: Signature, spec: PoseSpec, options: InferenceOptions) -> CropFunction:
+    """Decodes, and flips if asked to, around an artefact that gives bare heatmaps."""
+
+    def predict(crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        network = lambda x: heatmaps(crops=np.asarray(x))["heatmaps"]  # noqa: E731
+        keypoints, maxima = predict_crops(network, crops, spec, options)
+        return np.asarray(keypoints), np.asarray(maxima)
+
+    return predict
+
+
+def _load_saved_model(path: Path) -> tuple[ArtefactMetadata, Signature]:
+    import tensorflow as tf
+
+    folder = saved_model_folder(path)
+    metadata = ArtefactMetadata.from_json(_read_text(folder / "assets" / METADATA_NAME, path), str(path))
+    try:
+        loaded = tf.saved_model.load(str(folder))
+    except Exception as error:  # Protobuf, checkpoint and file errors of many types.
+        raise UserError(f"{folder}: not a SavedModel this TensorFlow can load ({_first_line(error)})") from error
+    signature = loaded.signatures["crops"]
+
+    def run(crops: np.ndarray) -> Mapping[str, np.ndarray]:
+        return {name: value.numpy() for name, value in signature(crops=tf.constant(crops)).items()}
+
+    run.keep_alive = loaded  # The signature alone does not hold the variables.
+    return metadata, run
+
+
+def saved_model_folder(path: Path) -> Path:
+    """The folder with saved_model.pb: the path itself, or its highest numbered version.
+
+    Raises:
+        UserError: there is none.
+    """
+    versions = [child for child in path.iterdir() if child.name.isdecimal()] if path.is_dir() else []
+    for folder in (path, *sorted(versions, key=lambda child: -int(child.name))):
+        if (folder / "saved_model.pb").is_file():
+            return folder
+    raise UserError(f"{path}: neither a SavedModel nor a folder of numbered versions of one")
+
+
+def _load_tflite(path: Path) -> tuple[ArtefactMetadata, Signature]:
+    metadata = ArtefactMetadata.from_json(_read_tflite_metadata(path), str(path))
+    name = "heatmaps" if metadata.options is None else "crops"
+    runner = tflite_signature(path, name)
+
+    def run(crops: np.ndarray) -> Mapping[str, np.ndarray]:
+        results = [runner(crops=crop[None]) for crop in np.asarray(crops, np.float32)]
+        return {name: np.concatenate([result[name] for result in results]) for name in results[0]}
+
+    return metadata, run
+
+
+def tflite_signature(path: Path, name: str) -> Signature:
+    """One signature of a TFLite file, run by ai-edge-litert on all cores.
+
+    Raises:
+        UserError: the file is damaged, or ai-edge-litert is not installed.
+    """
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError as error:
+        raise UserError("TFLite files are run by ai-edge-litert: pip install 'keras_simplepose[tflite]'") from error
+    try:
+        return Interpreter(str(path), num_threads=os.cpu_count()).get_signature_runner(name)
+    except (ValueError, RuntimeError) as error:
+        raise UserError(f"{path}: not a TFLite file with a signature {name!r} ({_first_line(error)})") from error
+
+
+def _load_onnx(path: Path) -> tuple[ArtefactMetadata, Signature]:
+    session = onnx_session(path)
+    properties = session.get_modelmeta().custom_metadata_map
+    if METADATA_KEY not in properties:
+        raise UserError(f"{path}: not exported by keras_simplepose; it says nothing about its skeleton and codec")
+    names = [output.name for output in session.get_outputs()]
+    run = lambda **arguments: dict(zip(names, session.run(None, arguments), strict=True))  # noqa: E731
+    return ArtefactMetadata.from_json(properties[METADATA_KEY], str(path)), run
+
+
+def onnx_session(path: Path) -> Any:
+    """An ONNX Runtime session on the processor.
+
+    Raises:
+        UserError: the file is damaged, or onnxruntime is not installed.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise UserError("ONNX files are run by onnxruntime: pip install 'keras_simplepose[onnx]'") from error
+    try:
+        return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own exceptions share no base class but this.
+        raise UserError(f"{path}: not an ONNX file that onnxruntime can load ({_first_line(error)})") from error
+
+
+def _read_tflite_metadata(path: Path) -> str:
+    """The metadata in the ZIP archive at the end of a TFLite file, where TFLite keeps associated files."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.read(METADATA_NAME).decode()
+    except (zipfile.BadZipFile, KeyError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not exported by keras_simplepose, or damaged; it carries no metadata") from error
+
+
+def _read_text(path: Path, where: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError as error:
+        raise UserError(f"{where}: not exported by keras_simplepose; it carries no {METADATA_NAME}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -1,0 +1,89 @@
+"""Poses as COCO results and as a table, written as they come: memory does not grow with their number."""
+
+import contextlib
+import csv
+import json
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from keras_simplepose.core.poses import Poses
+from keras_simplepose.core.skeletons import Skeleton
+from keras_simplepose.detection.box_file import PERSON_CATEGORY
+from keras_simplepose.utils.files import atomic_path
+
+JSON_NAME, CSV_NAME = "poses.json", "poses.csv"
+
+
+def coco_results(
+    image_id: int, category_id: int, poses: Poses, kept: np.ndarray, scores: np.ndarray
+) -> list[dict[str, Any]]:
+    """Poses of one image as entries of a COCO keypoint results file."""
+    return [
+        {
+            "image_id": image_id,
+            "category_id": category_id,
+            "keypoints": poses.keypoints[index].reshape(-1).tolist(),
+            "score": float(score),
+        }
+        for index, score in zip(kept, scores, strict=True)
+    ]
+
+
+class PoseFiles:
+    """`poses.json` and `poses.csv` in a folder; both appear when closed without an error."""
+
+    def __init__(self, folder: Path, skeleton: Skeleton):
+        """Prepares them."""
+        self.json_path, self.csv_path = folder / JSON_NAME, folder / CSV_NAME
+        self._skeleton, self._stack, self._first = skeleton, contextlib.ExitStack(), True
+
+    def __enter__(self) -> "PoseFiles":
+        """Begins to write.
+
+        Raises:
+            UserError: the folder cannot be written to.
+        """
+        with self._stack:
+            json_path, csv_path = (
+                self._stack.enter_context(atomic_path(path)) for path in (self.json_path, self.csv_path)
+            )
+            self._json = self._stack.enter_context(open(json_path, "w"))
+            self._csv = csv.writer(self._stack.enter_context(open(csv_path, "w", newline="")))
+            columns = [
+                f"{name}_{part}" for name in self._skeleton.keypoints for part in ("x", "y", "score", "reliable")
+            ]
+            box = [f"box_{part}" for part in ("x", "y", "width", "height")]
+            self._csv.writerow(["image", "image_id", "person", "score", *box, *columns])
+            self._json.write("[")
+            self._stack = self._stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Ends both, or removes them after an error."""
+        if error is None:
+            self._json.write("\n]\n")
+        self._stack.__exit__(kind, error, trace)
+
+    def write(self, name: str, image_id: int, poses: Poses) -> None:
+        """Appends the poses of one picture, numbered from 0.
+
+        The JSON holds COCO keypoint results, which have no place for unreliable points but their scores; the table
+        marks each.
+        """
+        for entry in coco_results(image_id, PERSON_CATEGORY, poses, np.arange(len(poses)), poses.scores):
+            text = json.dumps(entry | {"file_name": name}, allow_nan=False)
+            self._json.write(("\n" if self._first else ",\n") + text)
+            self._first = False
+        for person in range(len(poses)):
+            points = [
+                value
+                for (x, y, score), reliable in zip(poses.keypoints[person], poses.reliable[person], strict=True)
+                for value in (f"{x:.2f}", f"{y:.2f}", f"{score:.4f}", int(reliable))
+            ]
+            box = [f"{value:.2f}" for value in poses.boxes[person]]
+            self._csv.writerow([name, image_id, person, f"{poses.scores[person]:.4f}", *box, *points])

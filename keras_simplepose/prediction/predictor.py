@@ -1,0 +1,245 @@
+"""`PosePredictor`: NumPy images and boxes in, poses out."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_simplepose.config import EvaluationConfig
+from keras_simplepose.core.oks import pose_scores
+from keras_simplepose.core.poses import Poses
+from keras_simplepose.core.spec import PoseSpec
+from keras_simplepose.models.simple_baselines import load_model, pose_spec
+from keras_simplepose.prediction.exported_model import CropFunction, is_artefact, load_artefact
+from keras_simplepose.prediction.graph import InferenceOptions, crop_persons, predict_crops, predict_heatmaps, to_image
+from keras_simplepose.utils.errors import UserError
+
+# Maps crops [B, H, W, 3] float32 RGB 0–255 to heatmaps [B, h, w, K], all NumPy.
+HeatmapFunction = Callable[[np.ndarray], np.ndarray]
+
+__all__ = ["CropFunction", "HeatmapFunction", "PosePredictor", "Poses", "PredictionRequest"]
+
+IMAGES_AHEAD = 64  # Images that may wait for a forward pass to fill up, which bounds the memory.
+
+
+@dataclass(frozen=True)
+class PredictionRequest:
+    """One image of a stream.
+
+    Attributes:
+        key: whatever identifies it to the caller.
+        image: [H, W, 3] uint8 RGB.
+        boxes: [N, 4] float32 (x, y, width, height) in image pixels.
+        box_scores: [N] float32, 1 for a box known to be right.
+    """
+
+    key: Any
+    image: np.ndarray
+    boxes: np.ndarray
+    box_scores: np.ndarray
+
+
+class PosePredictor:
+    """Finds the keypoints of the persons in given boxes, exactly as evaluation and the exported files do."""
+
+    def __init__(
+        self,
+        predict: CropFunction,
+        spec: PoseSpec,
+        config: EvaluationConfig | None = None,
+        predict_heatmaps: HeatmapFunction | None = None,
+    ):
+        """Wraps a function of crops; `from_model` and `load` make the usual ones.
+
+        Args:
+            predict: finds keypoints in crops.
+            spec: of the network behind it.
+            config: protocol; its flip options are the business of `predict`.
+            predict_heatmaps: gives the heatmaps of crops, for `heatmaps`; None where there is no getting at them.
+        """
+        self.spec, self.config = spec, config or EvaluationConfig()
+        self._predict, self._predict_heatmaps = predict, predict_heatmaps
+        self._crop = tf.function(
+            lambda image, boxes: crop_persons(image[None], boxes, spec, tf.zeros_like(boxes[:, 0], tf.int32)),
+            input_signature=[tf.TensorSpec((None, None, 3), tf.uint8), tf.TensorSpec((None, 4), tf.float32)],
+        )
+
+    @classmethod
+    def from_model(cls, model: Any, config: EvaluationConfig | None = None) -> "PosePredictor":
+        """A predictor for a Keras model; its weights are read at every call, so it may be in training."""
+        config, spec = config or EvaluationConfig(), pose_spec(model)
+        options = InferenceOptions.from_config(config)
+        signature = [tf.TensorSpec((None, *spec.input_size, 3), tf.float32)]
+
+        def network(crops: tf.Tensor) -> tf.Tensor:
+            return model(crops, training=False)
+
+        function = tf.function(lambda crops: predict_crops(network, crops, spec, options), input_signature=signature)
+        heatmaps = tf.function(lambda crops: predict_heatmaps(network, crops, spec, options), input_signature=signature)
+
+        def predict(crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            keypoints, maxima = function(crops)
+            return keypoints.numpy(), maxima.numpy()
+
+        return cls(predict, spec, config, lambda crops: heatmaps(crops).numpy())
+
+    @classmethod
+    def load(cls, path: str | Path, config: EvaluationConfig | None = None) -> "PosePredictor":
+        """A predictor for a .keras, .tflite or .onnx file or a SavedModel's folder.
+
+        Raises:
+            UserError: the file is missing, damaged, of another kind, or exported with another flip test.
+        """
+        if is_artefact(path):
+            return cls(*load_artefact(path, config), config)
+        return cls.from_model(load_model(path), config)
+
+    def __call__(
+        self,
+        image: np.ndarray | Sequence[np.ndarray],
+        boxes: np.ndarray | Sequence | None = None,
+        box_scores: np.ndarray | Sequence | None = None,
+    ) -> Poses | list[Poses]:
+        """Finds the persons' keypoints in one image, or in each of a list of images.
+
+        Args:
+            image: [H, W, 3] uint8 RGB, or a list of such, of any sizes.
+            boxes: [N, 4] (x, y, width, height) in image pixels; None means one box, the whole image. For a list of
+                images a list of these, or None.
+            box_scores: [N], detection scores; None means 1 each. For a list of images a list of these, or None.
+
+        Returns:
+            the poses, in the order of the boxes, and a list of them for a list; memory is bounded by the batch size
+            however many boxes.
+
+        Raises:
+            UserError: an image or box of the wrong shape or type, a box that is not finite or has no extent, lists of
+                unequal length, or a network that gives values that are not finite.
+        """
+        if not isinstance(image, list | tuple):
+            return next(self.stream([self.request(0, image, boxes, box_scores)]))[1]
+        columns = [[None] * len(image) if column is None else column for column in (boxes, box_scores)]
+        for name, column in zip(("boxes", "scores"), columns, strict=True):
+            if len(column) != len(image):
+                raise UserError(f"{len(image)} images but {name} for {len(column)}; give an entry for each image")
+        requests = (self.request(key, *entry) for key, entry in enumerate(zip(image, *columns, strict=True)))
+        return [poses for _, poses in self.stream(requests)]
+
+    def heatmaps(self, image: np.ndarray, boxes: np.ndarray | Sequence | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """The heatmaps behind the keypoints, with the flip test if the protocol has it.
+
+        Args:
+            image: [H, W, 3] uint8 RGB.
+            boxes: as in `__call__`.
+
+        Returns:
+            heatmaps [N, h, w, K] float32; matrices [N, 2, 3] float32, image pixels → crop pixels.
+
+        Raises:
+            UserError: as `__call__`, or the model is of a kind that keeps its heatmaps to itself.
+        """
+        if self._predict_heatmaps is None:
+            raise UserError("this model gives keypoints only; heatmaps take a .keras model")
+        request, size = self.request(0, image, boxes), self.config.evaluation_batch_size
+        heatmaps = [np.zeros((0, *self.spec.heatmap_size, len(self.spec.skeleton.keypoints)), np.float32)]
+        all_matrices = [np.zeros((0, 2, 3), np.float32)]
+        for first in range(0, len(request.boxes), size):
+            crops, matrices = self._crop(request.image, request.boxes[first : first + size])
+            heatmaps.append(self._predict_heatmaps(crops.numpy()))
+            all_matrices.append(matrices.numpy())
+        return np.concatenate(heatmaps), np.concatenate(all_matrices)
+
+    @staticmethod
+    def request(
+        key: Any, image: np.ndarray, boxes: Any = None, box_scores: np.ndarray | None = None
+    ) -> PredictionRequest:
+        """A checked request for `stream`; arguments and errors as in `__call__`."""
+        image = np.asarray(image)
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+            raise UserError(f"image {key}: {image.shape} {image.dtype}; it must be [H, W, 3] uint8, RGB")
+        if boxes is None:
+            boxes = [[0, 0, image.shape[1], image.shape[0]]]
+        boxes = np.asarray(boxes, np.float32).reshape(-1, 4) if len(boxes) else np.zeros((0, 4), np.float32)
+        # A box without width still has a crop, by its height; annotations clipped at the image's edge have such boxes.
+        sizes = boxes[:, 2:]
+        wrong = np.flatnonzero(~np.isfinite(boxes).all(1) | (sizes < 0).any(1) | (sizes == 0).all(1))
+        if len(wrong):
+            box = boxes[wrong[0]].tolist()
+            raise UserError(f"image {key}: box {wrong[0]} is {box}; width and height must be ≥ 0, and one of them > 0")
+        scores = np.ones(len(boxes), np.float32) if box_scores is None else np.asarray(box_scores, np.float32)
+        if scores.shape != (len(boxes),):
+            raise UserError(f"image {key}: {len(boxes)} boxes but scores of shape {scores.shape}")
+        return PredictionRequest(key, image, boxes, scores)
+
+    def stream(
+        self, requests: Iterable[PredictionRequest], images_ahead: int = IMAGES_AHEAD
+    ) -> Iterator[tuple[Any, Poses]]:
+        """Finds poses in many images, filling each forward pass with persons of several.
+
+        Args:
+            requests: images with boxes; read as they are needed.
+            images_ahead: images that may wait for a forward pass to fill up; 1 answers each image at once.
+
+        Yields:
+            (key, poses) in the order of the requests.
+
+        Raises:
+            UserError: the network gives values that are not finite.
+        """
+        waiting: deque[tuple[PredictionRequest, list]] = deque()  # Requests begun, with the results of their chunks.
+        batch: list[tuple[list, np.ndarray, np.ndarray]] = []  # (results to append to, crops, matrices)
+        size = self.config.evaluation_batch_size
+        for request in requests:
+            results: list = []
+            waiting.append((request, results))
+            first = 0
+            while first < len(request.boxes):
+                room = size - sum(len(crops) for _, crops, _ in batch)
+                crops, matrices = self._crop(request.image, request.boxes[first : first + room])
+                batch.append((results, crops.numpy(), matrices.numpy()))
+                first += room
+                if sum(len(crops) for _, crops, _ in batch) == size:
+                    self._run(batch)
+            # Images without persons fill no batch, and would pile up behind one that waits.
+            if batch and len(waiting) >= images_ahead:
+                self._run(batch)
+            while waiting and sum(len(maxima) for _, maxima in waiting[0][1]) == len(waiting[0][0].boxes):
+                yield self._finish(*waiting.popleft())
+        if batch:
+            self._run(batch)
+        for request, results in waiting:
+            yield self._finish(request, results)
+
+    def _run(self, batch: list[tuple[list, np.ndarray, np.ndarray]]) -> None:
+        """One forward pass; hands each chunk of the batch its results, and empties it."""
+        keypoints, maxima = self._predict(np.concatenate([crops for _, crops, _ in batch]))
+        start = 0
+        for results, crops, matrices in batch:
+            part = slice(start, start + len(crops))
+            points = to_image(matrices, keypoints[part])
+            # pycocotools takes NaN for a perfect match: it must never get that far.
+            if not (np.isfinite(points).all() and np.isfinite(maxima[part]).all()):
+                raise UserError("the network gives values that are not finite; its weights or a box are damaged")
+            results.append((points, maxima[part]))
+            start += len(crops)
+        batch.clear()
+
+    def _finish(self, request: PredictionRequest, results: list) -> tuple[Any, Poses]:
+        count = len(self.spec.skeleton.keypoints)
+        points = np.concatenate([np.zeros((0, count, 2), np.float32), *(points for points, _ in results)])
+        maxima = np.concatenate([np.zeros((0, count), np.float32), *(maxima for _, maxima in results)])
+        threshold = self.config.keypoint_threshold
+        limit = np.array(request.image.shape[1::-1]) - 1
+        inside = ((points >= 0) & (points <= limit)).all(-1)
+        poses = Poses(
+            keypoints=np.concatenate([points, maxima[..., None]], axis=-1).astype(np.float32),
+            scores=pose_scores(request.box_scores, maxima, threshold).astype(np.float32),
+            boxes=request.boxes,
+            reliable=(maxima > threshold) & inside,
+            skeleton=self.spec.skeleton,
+        )
+        return request.key, poses

@@ -1,0 +1,1 @@
+"""Training: from patches to a trained network."""

@@ -1,0 +1,159 @@
+"""Every flagfile of experiments/ says what it is, states only what differs, and builds the network it promises."""
+
+import dataclasses
+import math
+import re
+from pathlib import Path
+
+import pytest
+
+from keras_simplepose import train
+from keras_simplepose.core.skeletons import load_skeleton
+from keras_simplepose.flags import CommandLine
+from keras_simplepose.models.simple_baselines import build_pose_model, pose_spec
+
+FOLDER = Path(__file__).parents[2] / "experiments"
+FLAGFILES = sorted(FOLDER.glob("*.cfg"))
+
+# Published by the paper (Table 2; its release's tables) and by mmpose's model zoo.
+AP = {
+    "coco_r50_256x192": 70.4,
+    "coco_r50_256x192_deconv2": 67.9,
+    "coco_r50_256x192_kernel2": 70.1,
+    "coco_r50_256x192_kernel3": 70.3,
+    "coco_r101_256x192": 71.4,
+    "coco_r152_256x192": 72.0,
+    "coco_r50_128x96": 60.6,
+    "coco_r50_384x288": 72.2,
+    "coco_r101_384x288": 73.6,
+    "coco_r152_384x288": 74.3,
+    "coco_r50_256x192_210epochs": 71.8,
+}
+# Trainable parameters with 17 keypoints, counted in PyTorch.
+PARAMETERS = {
+    "coco_r50_256x192": 33_999_697,
+    "coco_r50_256x192_deconv2": 32_950_609,
+    "coco_r50_256x192_kernel2": 26_135_377,
+    "coco_r50_256x192_kernel3": 29_412_177,
+    "coco_r101_256x192": 52_991_825,
+    "coco_r152_256x192": 68_635_473,
+    "coco_r50_128x96": 33_999_697,
+    "coco_r50_384x288": 33_999_697,
+    "coco_r101_384x288": 52_991_825,
+    "coco_r152_384x288": 68_635_473,
+    "coco_r50_256x192_210epochs": 33_999_697,
+}
+HEATMAPS = {
+    "coco_r50_256x192_deconv2": (32, 24),
+    "coco_r50_128x96": (32, 24),
+    "coco_r50_384x288": (96, 72),
+    "coco_r101_384x288": (96, 72),
+    "coco_r152_384x288": (96, 72),
+    **{f"mpii_r{depth}_256x256": (64, 64) for depth in (50, 101, 152)},
+}
+
+
+def parse(path):
+    configs = CommandLine("train", "", *train.CONFIGS).parse([f"--flagfile={path}"])
+    return {type(each).__name__.removesuffix("Config"): each for each in configs}
+
+
+def stated(path):
+    return dict(re.match(r"--(\w+)=(.*)", line).groups() for line in path.read_text().splitlines() if line[0] != "#")
+
+
+def build(path):
+    model = parse(path)["Model"]
+    return build_pose_model(
+        model.backbone,
+        None,
+        input_size=model.input_size,
+        skeleton=model.skeleton,
+        deconv_filters=model.deconv_filters,
+        deconv_kernels=model.deconv_kernels,
+        sigma=model.sigma,
+        alpha=model.alpha,
+    )
+
+
+def trainable(network):
+    return sum(math.prod(variable.shape) for variable in network.trainable_variables)
+
+
+def deep(path):
+    return "r101" in path.stem or "r152" in path.stem
+
+
+def test_every_row_of_the_paper_is_there():
+    assert set(AP) | {f"mpii_r{depth}_256x256" for depth in (50, 101, 152)} <= {path.stem for path in FLAGFILES}
+
+
+@pytest.mark.parametrize("path", FLAGFILES, ids=lambda path: path.stem)
+def test_opens_with_its_command_and_result(path):
+    lines = path.read_text().splitlines()
+    assert lines[0].startswith(f"# python -m keras_simplepose.train --flagfile=experiments/{path.name}")
+    comments = " ".join(line for line in lines if line.startswith("#"))
+    assert re.search(r"Published: .*\d|Expected", comments)
+    if path.stem in AP:
+        assert f"AP {AP[path.stem]}" in comments
+
+
+@pytest.mark.parametrize("path", FLAGFILES, ids=lambda path: path.stem)
+def test_states_only_what_differs(path):
+    defaults = {
+        field.name: getattr(config(), field.name) for config in train.CONFIGS for field in dataclasses.fields(config)
+    }
+    values = {name: value for config in parse(path).values() for name, value in dataclasses.asdict(config).items()}
+    names = stated(path)
+    assert names
+    for name in names:
+        assert values[name] != defaults[name], f"--{name} is the default"
+    differing = {name for name in values if values[name] != defaults[name]}
+    assert differing == set(names)
+
+
+@pytest.mark.parametrize("path", FLAGFILES, ids=lambda path: path.stem)
+def test_paper_constants_hold(path):
+    if not path.stem.startswith(("coco", "mpii")):
+        pytest.skip("not one of the paper's")
+    configs = parse(path)
+    model, augmentation, optimization = configs["Model"], configs["Augmentation"], configs["Optimization"]
+    assert model.sigma == (3 if max(model.input_size) == 384 else 2)
+    assert model.backbone.endswith("_pytorch") and set(model.deconv_filters) == {256}
+    assert augmentation.flip_probability == 0.5 and augmentation.rotation_probability == 0.6
+    assert optimization.adam_epsilon == 1e-8 and optimization.drop_factor == 0.1
+    schedule = (
+        optimization.epochs,
+        optimization.batch_size,
+        optimization.learning_rate,
+        optimization.drop_epochs,
+        optimization.warmup_steps,
+    )
+    drawn = (augmentation.scale, augmentation.rotation, augmentation.shift, augmentation.half_body_probability)
+    if path.stem.endswith("210epochs"):
+        assert schedule == (210, 512, 5e-4, (170, 200), 500) and drawn == (0.5, 40, 0.16, 0.3)
+    else:
+        assert schedule == (140, 128, 1e-3, (90, 120), 0)
+        assert drawn == ((0.25, 30, 0, 0) if path.stem.startswith("mpii") else (0.3, 40, 0, 0))
+
+
+def check_network(path):
+    network, model = build(path), parse(path)["Model"]
+    spec = pose_spec(network)
+    assert spec.input_size == model.input_size and spec.sigma == model.sigma
+    assert spec.skeleton.keypoints == load_skeleton(model.skeleton).keypoints
+    if path.stem in PARAMETERS:
+        assert trainable(network) == PARAMETERS[path.stem]
+    if path.stem.startswith(("coco", "mpii")):
+        assert network.output_shape[1:3] == HEATMAPS.get(path.stem, (64, 48))
+
+
+@pytest.mark.parametrize("path", [path for path in FLAGFILES if not deep(path)], ids=lambda path: path.stem)
+def test_network_builds(path):
+    check_network(path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", [path for path in FLAGFILES if deep(path)], ids=lambda path: path.stem)
+def test_deep_network_builds(path):
+    check_network(path)

@@ -1,0 +1,95 @@
+import dataclasses
+
+import pytest
+
+from keras_simplepose import config, train
+from keras_simplepose.flags import CommandLine, require, write_flagfile
+from keras_simplepose.utils.errors import UserError
+
+CONFIGS = [kind for kind in vars(config).values() if dataclasses.is_dataclass(kind)]
+
+
+def command(*configs):
+    return CommandLine("train", "Trains.", *(configs or (config.ModelConfig, config.OptimizationConfig)))
+
+
+def test_defaults_are_the_dataclasses():
+    assert [command(kind).parse([])[0] for kind in CONFIGS] == [kind() for kind in CONFIGS]
+
+
+def test_values_are_parsed_by_type():
+    model, optimization = command().parse(
+        [
+            "--input_size=128,96",
+            "--alpha=0.35",
+            "--skeleton=mpii16",
+            "--schedule=cosine",
+            "--drop_epochs=",
+            "--epochs=3",
+        ]
+    )
+    assert model.input_size == (128, 96) and model.alpha == 0.35 and model.skeleton == "mpii16"
+    assert optimization.schedule == "cosine" and optimization.drop_epochs == () and optimization.epochs == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--no_such=1"], "no_such"),
+        (["stray"], "stray"),
+        (["--epochs=many"], "epochs"),
+        (["--schedule=linear"], "schedule"),
+        (["--input_size=a,b"], "input_size"),
+        (["--flagfile=absent.cfg"], "absent.cfg"),
+    ],
+)
+def test_faults_are_one_line_that_names_them(arguments, named):
+    with pytest.raises(UserError, match=named) as caught:
+        command().parse(arguments)
+    assert "\n" not in str(caught.value)
+
+
+def test_written_flagfile_repeats_the_configuration(tmp_path):
+    configs = [
+        config.ModelConfig(input_size=(128, 96), backbone="mobilenetv2", deconv_filters=()),
+        config.OptimizationConfig(drop_epochs=(1, 2), learning_rate=3e-4),
+        config.EvaluationConfig(flip_test=False),
+    ]
+    path = tmp_path / "flags.cfg"
+    write_flagfile(path, "train", *configs)
+    parsed = CommandLine("train", "", *(type(each) for each in configs)).parse([f"--flagfile={path}"])
+    assert parsed == configs
+
+
+def test_later_flags_win_over_the_flagfile(tmp_path):
+    path = tmp_path / "a.cfg"
+    path.write_text("# comment\n--epochs=5\n--batch_size=7\n")
+    _, optimization = command().parse([f"--flagfile={path}", "--epochs=6"])
+    assert (optimization.epochs, optimization.batch_size) == (6, 7)
+
+
+def test_help_names_every_flag_once_under_its_purpose():
+    text = command(*CONFIGS).help()
+    for kind in CONFIGS:
+        assert kind.__doc__.splitlines()[0].rstrip(".") + ":" in text
+        for field in dataclasses.fields(kind):
+            assert f"{field.name}" in text
+    assert text.count("--[no]flip_test") == 1
+
+
+def test_require_names_the_missing_flag():
+    with pytest.raises(UserError, match="--annotations is missing"):
+        require(config.PrepareConfig(), "annotations")
+
+
+def test_a_run_that_has_not_begun_may_be_given_other_flags(tmp_path):
+    from keras_simplepose.training.callbacks import STATE_NAME
+
+    configs = [kind() for kind in train.CONFIGS]
+    others = [dataclasses.replace(each, seed=5) if hasattr(each, "seed") else each for each in configs]
+    train.write_flags(tmp_path, *configs)
+    train.write_flags(tmp_path, *others)
+    (tmp_path / STATE_NAME).write_text("{}")
+    train.write_flags(tmp_path, *others)
+    with pytest.raises(UserError, match="other flags"):
+        train.write_flags(tmp_path, *configs)

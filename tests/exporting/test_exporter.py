@@ -1,0 +1,197 @@
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+from export_models import random_crops, small_model
+
+from keras_simplepose import UserError, build_pose_model, load_model, pose_spec
+from keras_simplepose.config import AugmentationConfig, ExportConfig, ModelConfig, PrepareConfig
+from keras_simplepose.data.preparation import prepare
+from keras_simplepose.data.synthetic.scenes import make_synthetic_dataset
+from keras_simplepose.export import main
+from keras_simplepose.exporting import exporter
+from keras_simplepose.exporting import onnx as export_onnx
+from keras_simplepose.exporting.examples import calibration_crops, crops_of, drawn_photographs, read_photographs
+from keras_simplepose.exporting.exporter import check, export, in_float32, next_version
+from keras_simplepose.exporting.proof import NOISE, Reference, compare, faults
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        ({"format": ("tensorrt",)}, "format"),
+        ({"format": ()}, "format"),
+        ({"quantize": ("int4",)}, "quantize"),
+        ({"quantize": ("int8",)}, "calibration"),
+        ({"calibration_annotations": "a.json"}, "calibration"),
+        ({"proof_annotations": "a.json"}, "proof_images"),
+        ({"decode": "none", "format": ("savedmodel",)}, "decode"),
+        ({"proof_count": 0}, "proof_count"),
+    ],
+)
+def test_contradictory_flags_are_named(flags, named):
+    with pytest.raises(UserError, match=named):
+        check(ExportConfig(model="a.keras", output="b", **flags))
+
+
+def test_the_report_holds_every_signature_within_its_limits(exported):
+    report = json.loads((exported / "exported" / exporter.REPORT).read_text())
+    seen = {(row["artefact"], row["signature"]) for row in report["comparisons"]}
+    signatures = ("serving_default", "image", "crops", "crops_uint8", "heatmaps")
+    loaders = ("", "@session")
+    assert seen == {("savedmodel/1", name + loader) for name in signatures for loader in loaders} | {
+        ("pose_float32.tflite", "crops"),
+        ("pose_float32.tflite", "image"),
+        ("pose.onnx", "crops"),
+    }
+    for row in report["comparisons"]:
+        assert row["largest"] <= 0.01 and row["score"] <= NOISE and row["bytes"] > 1e6
+        assert row["compared"] > 0.8 * row["points"]
+    assert len(report["model_sha256"]) == 64
+
+
+def test_variables_are_stored_once(exported):
+    model = load_model(exported / "pose.keras")
+    size = sum(weight.numpy().nbytes for weight in model.weights)
+    data = exported / "exported/savedmodel/1/variables/variables.data-00000-of-00001"
+    assert data.stat().st_size < 1.1 * size
+
+
+def test_an_artefact_that_is_not_the_model_leaves_nothing_behind(exported, tmp_path, monkeypatch):
+    def write_another(model, path, metadata):
+        other = small_model(seed=8)
+        write(other, path, metadata)
+
+    write = export_onnx.write_onnx
+    monkeypatch.setattr(export_onnx, "write_onnx", write_another)
+    config = ExportConfig(model=str(exported / "pose.keras"), output=str(tmp_path / "out"), format=("onnx",))
+    shown = []
+    with pytest.raises(UserError, match=r"pose\.onnx, crops.*nothing was exported"):
+        export(dataclasses.replace(config, proof_count=2), shown.append)
+    assert "pose.onnx" in shown[0] and list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_export_keeps_what_was_there(exported, tmp_path, monkeypatch):
+    (tmp_path / "pose.onnx").write_text("earlier")
+    monkeypatch.setattr(export_onnx, "write_onnx", lambda *arguments: (_ for _ in ()).throw(UserError("no")))
+    config = ExportConfig(model=str(exported / "pose.keras"), output=str(tmp_path), format=("onnx",))
+    with pytest.raises(UserError, match="no"):
+        export(config)
+    assert [path.name for path in tmp_path.iterdir()] == ["pose.onnx"]
+    assert (tmp_path / "pose.onnx").read_text() == "earlier"
+
+
+def test_versions_are_counted_up(tmp_path):
+    assert next_version(tmp_path / "none") == 1
+    for name in ("3", "11", "other"):
+        (tmp_path / name).mkdir()
+    assert next_version(tmp_path) == 12
+
+
+def test_the_command_needs_model_and_output():
+    with pytest.raises(UserError, match="--output"):
+        main(ExportConfig(model="a.keras"))
+
+
+def test_mixed_precision_is_exported_in_float32():
+    arguments = {"alpha": 0.35, "input_size": (64, 64), "deconv_filters": (8,), "deconv_kernels": (4,)}
+    mixed = build_pose_model("mobilenetv2", precision="mixed_bfloat16", **arguments)
+    plain = in_float32(mixed)
+    assert {layer.compute_dtype for layer in plain.layers} == {"float32"}
+    assert pose_spec(plain) == pose_spec(mixed) and in_float32(plain) is plain
+    for ours, theirs in zip(plain.get_weights(), mixed.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert keras.config.dtype_policy().name == "float32"
+    np.testing.assert_allclose(plain(random_crops(1)), mixed(random_crops(1)), atol=0.1)
+
+
+def reference(points=4):
+    generator = np.random.default_rng(0)
+    keypoints = generator.uniform(0, 60, (points, 17, 2)).astype(np.float32)
+    maxima = generator.uniform(0.1, 1, (points, 17)).astype(np.float32)
+    decided = np.ones((points, 17), bool)
+    scale = maxima.max(axis=1)
+    return Reference(
+        [], np.zeros((points, 64, 64, 3)), np.zeros((points, 2, 3)), keypoints, maxima, decided, scale, 1.0
+    )
+
+
+def answer(known):
+    return np.concatenate([known.keypoints, known.maxima[..., None]], axis=-1)
+
+
+ROW = {"artefact": "a", "signature": "b", "bytes": 1, "milliseconds": 1.0}
+
+
+def test_points_that_hang_on_noise_are_held_to_their_value_alone():
+    known = reference()
+    known.decided[2, 5] = False
+    moved = answer(known)
+    moved[2, 5, 0] += 8
+    row = compare(known, moved, None, **ROW)
+    assert row.largest == 0 and row.compared == row.points - 1 and not faults(row, ExportConfig(), None)
+    moved[2, 5, 2] += 0.01
+    assert "heatmap value" in faults(compare(known, moved, None, **ROW), ExportConfig(), None)[0]
+
+
+@pytest.mark.parametrize("wrong", [0.02, np.nan, np.inf])
+def test_a_decided_point_that_moved_is_a_fault(wrong):
+    known = reference()
+    moved = answer(known)
+    moved[1, 3, 1] += wrong
+    row = compare(known, moved, None, **ROW)
+    assert "keypoint" in faults(row, ExportConfig(), None)[0]
+    assert not faults(compare(known, answer(known), None, **ROW), ExportConfig(), None)
+
+
+def test_nothing_decided_is_nothing_proven():
+    known = reference()
+    known.decided[:] = False
+    assert "nothing is proven" in faults(compare(known, answer(known), None, **ROW), ExportConfig(), None)[0]
+
+
+def test_quantised_files_have_a_mean_of_confident_points_or_an_ap_to_keep():
+    known = reference()
+    moved = answer(known)
+    moved[known.maxima <= 0.2] += 50
+    assert not faults(compare(known, moved, 0.2, **ROW), ExportConfig(), None)
+    moved[..., 0] += 3
+    row = compare(known, moved, 0.2, **ROW)
+    assert row.mean == pytest.approx(3, abs=1e-3)
+    assert "quantized_tolerance" in faults(row, ExportConfig(), None)[0]
+    with_ap = dataclasses.replace(row, average_precision=0.495)
+    assert not faults(with_ap, ExportConfig(), 0.5)
+    assert "maximum_ap_loss" in faults(with_ap, ExportConfig(), 0.51)[0]
+
+
+def test_examples_come_from_drawings_images_and_annotations(tmp_path):
+    spec = pose_spec(small_model())
+    drawn = drawn_photographs(5)
+    assert 5 <= sum(len(photograph.boxes) for photograph in drawn) < 10
+    crops, matrices = crops_of(drawn, spec)
+    assert crops.shape[1:] == (64, 64, 3) and matrices.shape == (len(crops), 2, 3) and crops.std() > 10
+    annotations, images = make_synthetic_dataset(tmp_path / "set", 3, 1, workers=1)
+    boxed = read_photographs(str(images), str(annotations), spec, 4)
+    whole = read_photographs(str(images), "", spec, 2)
+    assert len(whole) == 2 and whole[0].boxes.tolist() == [[0, 0, 320, 240]]
+    assert boxed[0].boxes.shape[1] == 4 and boxed[0].boxes[0].tolist() != [0, 0, 320, 240]
+    assert calibration_crops(str(images), str(annotations), spec, 3).shape == (3, 64, 64, 3)
+    with pytest.raises(UserError, match="no images"):
+        read_photographs(str(tmp_path), "", spec, 2)
+
+
+def test_prepared_patches_calibrate_with_the_crops_of_their_images(tmp_path):
+    spec = pose_spec(small_model())
+    annotations, images = make_synthetic_dataset(tmp_path / "set", 3, 1, workers=1)
+    sources = PrepareConfig(str(annotations), str(images), str(tmp_path / "prepared"), workers=1)
+    prepare(sources, ModelConfig(input_size=spec.input_size), AugmentationConfig(), progress=False)
+    prepared = calibration_crops(str(tmp_path / "prepared"), "", spec, 100)
+    direct = calibration_crops(str(images), str(annotations), spec, 100)
+    assert prepared.shape == direct.shape
+    # In an order of their own; JPEG, and for large persons a second resampling, change the pixels a little.
+    difference = np.abs(prepared[:, None] - direct).mean(axis=(2, 3, 4))
+    assert sorted(difference.argmin(axis=1)) == list(range(len(direct))) and difference.min(axis=1).max() < 12
+    with pytest.raises(UserError, match="prepared for inputs of"):
+        calibration_crops(str(tmp_path / "prepared"), "", pose_spec(small_model((96, 64))), 3)

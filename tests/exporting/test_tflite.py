@@ -1,0 +1,102 @@
+import zipfile
+
+import numpy as np
+import pytest
+from export_models import photograph, random_crops, small_model
+
+from keras_simplepose import EvaluationConfig, PosePredictor, UserError, pose_spec
+from keras_simplepose.prediction.exported_model import METADATA_NAME, ArtefactMetadata, tflite_signature
+from keras_simplepose.prediction.graph import InferenceOptions
+
+pytest.importorskip("ai_edge_litert")
+
+from keras_simplepose.exporting import tflite_graph  # noqa: E402
+from keras_simplepose.exporting.tflite import write_tflite  # noqa: E402
+
+BARE = InferenceOptions(flip_test=False)
+
+
+def write(tmp_path, options=BARE, quantize="none", calibration=None):
+    model = small_model()
+    path = tmp_path / "pose.tflite"
+    write_tflite(model, path, ArtefactMetadata(pose_spec(model), options, 0.2, quantize), calibration)
+    return model, path
+
+
+def operators(path, signature):
+    model = tflite_graph.read_model(path.read_bytes())
+    index = {definition.signatureKey: definition.subgraphIndex for definition in model.signatureDefs}[
+        signature.encode()
+    ]
+    model.subgraphs = [model.subgraphs[index]]
+    return tflite_graph.operator_names(model)
+
+
+def test_only_builtin_operators_and_metadata_inside(exported):
+    path = exported / "exported/pose_float32.tflite"
+    names = tflite_graph.operator_names(tflite_graph.read_model(path.read_bytes()))
+    assert {"CONV_2D", "DEPTH_TO_SPACE"} <= names and "TRANSPOSE_CONV" not in names  # See models/subpixel.py.
+    assert not any(name.startswith(("CUSTOM", "VAR_HANDLE")) for name in names)
+    with zipfile.ZipFile(path) as archive:
+        assert archive.namelist() == [METADATA_NAME]
+
+
+def test_signatures_share_the_weights(exported):
+    model = small_model()
+    weights = sum(weight.numpy().nbytes for weight in model.weights)
+    assert (exported / "exported/pose_float32.tflite").stat().st_size < 1.1 * weights
+
+
+@pytest.mark.parametrize("boxes", [[[np.nan, 1, 2, 3]], [[5, 5, 0, 9]], [[4000, 9, 9, 9]], [[1e38, 1e38, 1e38, 1e38]]])
+def test_a_box_that_cannot_be_cropped_gives_zeros(exported, boxes):
+    image = tflite_signature(exported / "exported/pose_float32.tflite", "image")
+    answer = image(image=photograph(), boxes=np.array(boxes, np.float32))
+    assert not answer["keypoints"].any() and not answer["scores"].any()
+
+
+def test_photographs_of_any_size(exported):
+    keras_predictor = PosePredictor.load(exported / "pose.keras")
+    image = tflite_signature(exported / "exported/pose_float32.tflite", "image")
+    for size in ((120, 160), (20, 330), (120, 160)):
+        box = np.array([[5, 4, 12, 15]], np.float32)
+        expected = keras_predictor(photograph(size), box).keypoints
+        np.testing.assert_allclose(image(image=photograph(size), boxes=box)["keypoints"], expected, atol=2e-3)
+
+
+def test_gather_free_decoding_gathers_nothing_and_changes_nothing(tmp_path):
+    model, path = write(tmp_path, InferenceOptions(flip_test=False, gather_free=True))
+    assert not {"GATHER", "GATHER_ND", "ARG_MAX"} & operators(path, "crops")
+    config = EvaluationConfig(flip_test=False)
+    expected = PosePredictor.from_model(model, config)(photograph(), [[20, 10, 60, 90]])
+    poses = PosePredictor.load(path, config)(photograph(), [[20, 10, 60, 90]])
+    np.testing.assert_allclose(poses.keypoints, expected.keypoints, atol=2e-3)
+
+
+def test_bare_heatmaps_are_decoded_by_the_predictor_as_the_flags_say(tmp_path):
+    model, path = write(tmp_path, options=None)
+    assert tflite_signature(path, "heatmaps")(crops=random_crops(1))["heatmaps"].shape == (1, 16, 16, 17)
+    for config in (EvaluationConfig(), EvaluationConfig(flip_test=False)):
+        expected = PosePredictor.from_model(model, config)(photograph(), [[20, 10, 60, 90]])
+        poses = PosePredictor.load(path, config)(photograph(), [[20, 10, 60, 90]])
+        np.testing.assert_allclose(poses.keypoints, expected.keypoints, atol=2e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("quantize", "share"), [("float16", 0.6), ("dynamic", 0.5), ("int8", 0.55)])
+def test_quantised_files_are_smaller_and_keep_coordinates_exact(tmp_path, quantize, share):
+    model, path = write(tmp_path, quantize=quantize, calibration=random_crops(8))
+    assert path.stat().st_size < share * sum(weight.numpy().nbytes for weight in model.weights)
+    answer = tflite_signature(path, "image")(image=photograph((500, 700)), boxes=np.array([[301, 203, 60, 90]], "f"))
+    # The codec gives whole pixels of the crop here; coordinates of 8 bits would be off by more than a pixel.
+    scale = 64 / (90 * 1.25)
+    steps = (answer["keypoints"][0, :, :2] - [331, 248]) * scale + 32
+    np.testing.assert_allclose(steps, np.round(steps), atol=1e-2)
+    assert (answer["keypoints"][..., 2] != 0).any()
+
+
+def test_custom_operators_are_refused(exported):
+    model = tflite_graph.read_model((exported / "exported/pose_float32.tflite").read_bytes())
+    tflite_graph.check_operators(model, "pose.tflite")
+    model.operatorCodes[model.subgraphs[0].operators[0].opcodeIndex].customCode = b"FlexConv2D"
+    with pytest.raises(UserError, match=r"pose\.tflite.*FlexConv2D"):
+        tflite_graph.check_operators(model, "pose.tflite")

@@ -1,0 +1,397 @@
+import csv
+import dataclasses
+import json
+import math
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from small_training import BATCH, network, patches
+
+from keras_simplepose.config import (
+    AugmentationConfig,
+    EvaluationConfig,
+    ModelConfig,
+    OptimizationConfig,
+    RunConfig,
+    TrainingDataConfig,
+)
+from keras_simplepose.core.skeletons import COCO17
+from keras_simplepose.core.spec import PoseSpec
+from keras_simplepose.data.synthetic.scenes import make_synthetic_dataset
+from keras_simplepose.models.simple_baselines import load_model, save_model
+from keras_simplepose.training.callbacks import NonFiniteLossGuard
+from keras_simplepose.training.devices import STEPS_WORTH_TIMING, choose_jit_compile, make_strategy
+from keras_simplepose.training.schedule import TrainingSchedule
+from keras_simplepose.training.trainer import TrainingConfig, build_network, make_optimizer, train, training_source
+from keras_simplepose.training.training_model import TrainingModel
+from keras_simplepose.utils.errors import UserError
+
+MODEL = ModelConfig(
+    backbone="mobilenetv2",
+    backbone_weights="none",
+    alpha=0.35,
+    input_size=(64, 64),
+    deconv_filters=(16,),
+    deconv_kernels=(4,),
+)
+
+
+def update(batch, jit_compile=False, precision="float32", frozen=False):
+    """Weights before and after one step of SGD, and what the step says."""
+    model = TrainingModel(network(precision))
+    if frozen:
+        for layer in model.network.layers:
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.trainable = False
+    optimizer = keras.optimizers.SGD(1.0)
+    if precision == "mixed_float16":
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    model.compile(optimizer=optimizer)
+    optimizer.build(model.network.trainable_variables)
+    before = [np.array(variable) for variable in model.network.weights]
+    logs = tf.function(model.train_step, jit_compile=jit_compile)(batch)
+    after = [np.array(variable) for variable in model.network.weights]
+    return before, after, {name: float(value) for name, value in logs.items()}
+
+
+def test_a_step_is_the_same_with_and_without_xla():
+    batch = patches()
+    before, plain, logs = update(batch)
+    _, compiled, compiled_logs = update(batch, jit_compile=True)
+    assert logs["loss"] > 0 and compiled_logs == pytest.approx(logs, rel=1e-3)
+    moved = max(np.abs(one - two).max() for one, two in zip(before, plain, strict=True))
+    apart = max(np.abs(one - two).max() for one, two in zip(plain, compiled, strict=True))
+    assert moved > 1e-3 and apart < 0.01 * moved
+
+
+@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
+def test_a_step_of_mixed_precision_is_near_that_of_float32(precision):
+    batch = patches()
+    _, plain, logs = update(batch)
+    before, mixed, mixed_logs = update(batch, precision=precision)
+    assert mixed_logs["loss"] == pytest.approx(logs["loss"], rel=0.02)
+    assert all(np.isfinite(values).all() for values in mixed)
+    # The last layer's bias: its gradient passes through nothing but the loss.
+    names = [variable.path for variable in network().weights]
+    place = names.index("final_layer/bias")
+    np.testing.assert_allclose((mixed[place] - before[place]), (plain[place] - before[place]), rtol=0.05, atol=1e-5)
+
+
+REPLICAS = """
+import sys
+import tensorflow as tf
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+)
+import keras
+import numpy as np
+from keras_simplepose.training.devices import make_strategy
+from keras_simplepose.training.training_model import TrainingModel
+sys.path.insert(0, sys.argv[1])
+from small_training import network, patches
+
+batch = patches(16)
+options = tf.data.Options()
+options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+dataset = tf.data.Dataset.from_tensors(batch).unbatch().batch(16, drop_remainder=True).with_options(options)
+updates = []
+for name in ("one_device", "mirrored"):
+    strategy = make_strategy(name, 16)
+    with strategy.scope():
+        model = TrainingModel(network())
+        for layer in model.network.layers:
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.trainable = False
+        model.compile(optimizer=keras.optimizers.SGD(1.0))
+        model.optimizer.build(model.network.trainable_variables)
+    before = [np.array(value) for value in model.network.trainable_variables]
+    logs = model.fit(dataset, epochs=1, steps_per_epoch=1, verbose=0, shuffle=False).history
+    updates.append([np.array(value) - old for value, old in zip(model.network.trainable_variables, before)])
+    pck = float(model.pck_metric.result())
+    print(strategy.num_replicas_in_sync, logs["loss"][0], pck, float(model.wait_metric.result()))
+largest = max(np.abs(value).max() for value in updates[0])
+apart = max(np.abs(one - two).max() for one, two in zip(*updates))
+print(largest, apart)
+"""
+
+
+def test_two_replicas_of_8_are_one_of_16():
+    """With frozen batch normalisation, whose statistics are each replica's own."""
+    run = subprocess.run(
+        [sys.executable, "-c", REPLICAS, str(Path(__file__).parents[1])],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert run.returncode == 0, run.stderr[-2000:]
+    *lines, (largest, apart) = [list(map(float, line.split())) for line in run.stdout.splitlines()[-3:]]
+    assert [line[0] for line in lines] == [1, 2]
+    np.testing.assert_allclose(lines[0][1:], lines[1][1:], rtol=1e-4)
+    assert lines[0][3] == 0.5
+    assert largest > 1e-4 and apart < 1e-3 * largest
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Rendered people: 4 images to train on, which are also the validation set."""
+    annotations, images = make_synthetic_dataset(
+        tmp_path_factory.mktemp("data") / "set", 4, seed=1, workers=1, image_size=(120, 160)
+    )
+    return TrainingDataConfig(annotations=str(annotations), images=str(images))
+
+
+def configuration(data, workdir, epochs=1, **run):
+    return TrainingConfig(
+        MODEL,
+        data,
+        AugmentationConfig(),
+        OptimizationConfig(epochs=epochs, batch_size=BATCH),
+        RunConfig(workdir=str(workdir), jit_compile="off", picture_count=2, **run),
+        EvaluationConfig(evaluation_batch_size=BATCH),
+    )
+
+
+def epochs_of_curves(workdir):
+    with open(workdir / "curves.csv", newline="") as stream:
+        return [int(row["epoch"]) for row in csv.DictReader(stream)]
+
+
+@pytest.fixture(scope="module")
+def finished(data, tmp_path_factory):
+    """The result of a run of one epoch with validation and pictures, and what was given to the drawing functions."""
+    drawn = []
+
+    def draw_examples(*arguments):
+        drawn.append(arguments)
+        return np.zeros((10, 10, 3), np.uint8)
+
+    def draw_curves(rows, path):
+        drawn.append(list(rows))
+        path.write_bytes(b"picture")
+
+    both = dataclasses.replace(data, validation_annotations=data.annotations, validation_images=data.images)
+    return train(configuration(both, tmp_path_factory.mktemp("run")), draw_examples, draw_curves), drawn
+
+
+@pytest.fixture
+def workdir(finished, tmp_path):
+    """A copy of the finished run's folder."""
+    return Path(shutil.copytree(finished[0].workdir, tmp_path / "run"))
+
+
+def test_a_run_leaves_models_figures_and_pictures(finished):
+    result, (curves, (crops, targets, weights, heatmaps, spec)) = finished
+    names = {path.name for path in result.workdir.iterdir()}
+    assert names == {
+        "best.keras",
+        "last.keras",
+        "curves.csv",
+        "curves.png",
+        "evaluations.jsonl",
+        "examples.png",
+        "state.json",
+        "state.weights.h5",
+        "tensorboard",
+    }
+    (row,) = result.rows
+    assert row["loss"] > 0 and 0 <= row["pck"] <= 1 and 0 <= row["data_wait_share"] <= 1
+    assert row["learning_rate"] == pytest.approx(1e-3)
+    assert {"AP", "AP50", "AR"} <= row.keys() and 0 <= row["AP"] <= 1 and 0 <= row["validation_pck"] <= 1
+    assert math.isfinite(row["validation_loss"])
+    (line,) = (result.workdir / "evaluations.jsonl").read_text().splitlines()
+    assert json.loads(line)["AP"] == row["AP"] and json.loads(line)["epoch"] == 0
+    assert result.model == result.workdir / "best.keras"
+    assert curves == [row] and list((result.workdir / "tensorboard").iterdir())
+    assert crops.shape == (2, 64, 64, 3) and targets.shape == heatmaps.shape == (2, 4, 4, 17)
+    assert weights.shape == (2, 17) and spec.skeleton == COCO17
+
+
+def test_the_state_holds_weights_and_optimiser(finished, data):
+    workdir = finished[0].workdir
+    model = TrainingModel(build_network(configuration(data, workdir)))
+    optimizer = make_optimizer(configuration(data, workdir), steps_per_epoch=2)
+    model.compile(optimizer=optimizer)
+    optimizer.build(model.network.trainable_variables)
+    model.load_weights(workdir / "state.weights.h5")
+    for ours, theirs in zip(model.network.weights, load_model(workdir / "last.keras").weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert int(optimizer.iterations) > 0
+    assert any(np.any(variable) for variable in optimizer.variables[2:])
+
+
+def test_an_interrupted_run_goes_on(data, workdir, capsys):
+    """As if it had been killed in its second epoch, after the curves were written and before the state was."""
+    lines = (workdir / "curves.csv").read_text().splitlines()
+    (workdir / "curves.csv").write_text("\n".join([*lines, "1" + lines[-1][1:]]) + "\n")
+    result = train(configuration(data, workdir, epochs=3))
+    output = capsys.readouterr().out
+    assert "going on after epoch 1 of 3" in output and "epoch 3/3: loss" in output
+    assert epochs_of_curves(workdir) == [row["epoch"] for row in result.rows] == [0, 1, 2]
+    assert json.loads((workdir / "state.json").read_text()) == {"epochs_done": 3}
+
+
+def test_a_finished_runs_folder_is_not_taken_for_a_new_one(data, workdir):
+    with pytest.raises(UserError, match="holds another run; choose a new folder or --resume"):
+        train(configuration(data, workdir, resume=False))
+
+
+CHECKPOINTS = ("best.keras", "last.keras", "state.weights.h5", "state.json", "curves.csv")
+
+
+def test_a_loss_that_is_not_finite_stops_and_leaves_the_checkpoints(data, workdir):
+    before = {name: (workdir / name).read_bytes() for name in CHECKPOINTS}
+    config = configuration(data, workdir, epochs=2)
+    wild = dataclasses.replace(config.optimization, learning_rate=math.inf)
+    with pytest.raises(UserError, match=r"the loss is not finite at step \d+ \(epoch 1\)"):
+        train(dataclasses.replace(config, optimization=wild))
+    assert {name: (workdir / name).read_bytes() for name in CHECKPOINTS} == before
+
+
+def test_weights_that_the_last_step_spoilt_are_not_kept():
+    guard = NonFiniteLossGuard(steps_per_epoch=5)
+    guard.set_model(TrainingModel(network()))
+    guard.on_epoch_begin(2)
+    guard.on_epoch_end(2, {"loss": 0.1})
+    bias = guard.model.network.get_layer("final_layer").bias
+    bias.assign(bias + np.inf)
+    with pytest.raises(UserError, match=r"weights are not finite after step 14 \(epoch 2\)"):
+        guard.on_epoch_end(2, {"loss": 0.1})
+
+
+@pytest.mark.parametrize("part", ["training", "validation"])
+def test_a_damaged_image_ends_the_training_in_its_error(data, tmp_path, part):
+    images = tmp_path / "images"
+    images.mkdir()
+    for path in sorted(Path(data.images).iterdir()):
+        (images / path.name).write_bytes(path.read_bytes()[:300])
+    changes = {"validation_annotations": data.annotations, "validation_images": str(images)}
+    if part == "training":
+        changes = {"images": str(images)}
+    with pytest.raises(UserError, match=str(images)):
+        train(configuration(dataclasses.replace(data, **changes), tmp_path / "run"))
+    assert not list((tmp_path / "run").glob("*.keras"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"annotations": ""}, "no training data"),
+        ({"prepared": "x", "maximum_persons": 3}, "--maximum_persons needs --annotations"),
+        ({"annotations": "missing.json"}, "missing.json: no such file"),
+    ],
+)
+def test_wrong_data_options_are_refused(data, tmp_path, change, message):
+    config = configuration(dataclasses.replace(data, **change), tmp_path)
+    with pytest.raises(UserError, match=message):
+        training_source(config, PoseSpec(COCO17, (64, 64), (4, 4), 2.0))
+
+
+def test_validation_needs_images_too(data, tmp_path):
+    config = configuration(dataclasses.replace(data, validation_annotations=data.annotations), tmp_path)
+    with pytest.raises(UserError, match="needs --validation_images"):
+        train(config)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_optimiser_is_the_papers():
+    config = TrainingConfig()
+    optimizer = make_optimizer(config, steps_per_epoch=7)
+    assert type(optimizer) is keras.optimizers.Adam
+    assert (optimizer.beta_1, optimizer.beta_2, optimizer.epsilon) == (0.9, 0.999, 1e-8)
+    assert not optimizer.weight_decay and not optimizer.clipnorm and not optimizer.use_ema
+    schedule = optimizer._learning_rate
+    assert isinstance(schedule, TrainingSchedule) and schedule.drop_steps == (630, 840)
+    assert (config.optimization.batch_size, config.optimization.epochs) == (128, 140)
+
+
+def test_float16_scales_the_loss():
+    config = dataclasses.replace(TrainingConfig(), run=RunConfig(precision="mixed_float16"))
+    optimizer = make_optimizer(config, steps_per_epoch=7)
+    assert isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+    assert isinstance(optimizer.inner_optimizer._learning_rate, TrainingSchedule)
+
+
+def test_frozen_layers_are_frozen():
+    model = dataclasses.replace(MODEL, frozen_layers=("block_1_", "bn_Conv1"))
+    built = build_network(TrainingConfig(model))
+    frozen = {layer.name for layer in built.layers if not layer.trainable}
+    assert frozen == {layer.name for layer in built.layers if layer.name.startswith(("block_1_", "bn_Conv1"))}
+    assert len(frozen) > 5
+    with pytest.raises(UserError, match="no layer of pose_mobilenetv2 begins with 'blok'"):
+        build_network(TrainingConfig(dataclasses.replace(MODEL, frozen_layers=("blok",))))
+
+
+def test_an_initial_model_replaces_the_options(tmp_path):
+    save_model(network(), tmp_path / "model.keras")
+    built = build_network(TrainingConfig(ModelConfig(initial_model=str(tmp_path / "model.keras"))))
+    np.testing.assert_array_equal(built.get_layer("final_layer").kernel, network().get_layer("final_layer").kernel)
+
+
+def test_missing_backbone_weights_are_refused():
+    with pytest.raises(UserError, match="--backbone_weights=missing.h5: no such file"):
+        build_network(TrainingConfig(dataclasses.replace(MODEL, backbone_weights="missing.h5")))
+
+
+def test_a_batch_must_divide_by_the_devices(monkeypatch):
+    assert make_strategy("auto", 3).num_replicas_in_sync == 1
+
+    class Three:
+        num_replicas_in_sync = 3
+
+    monkeypatch.setattr(tf.distribute, "get_strategy", lambda: Three())
+    with pytest.raises(UserError, match="--batch_size=4 does not divide by the 3 devices"):
+        make_strategy("one_device", 4)
+
+
+def never(batch):
+    raise AssertionError("it was timed")
+
+
+def test_xla_is_chosen_as_told_and_not_timed_for_short_runs():
+    strategy = make_strategy("one_device", 1)
+    assert choose_jit_compile("on", 10**6, never, None, strategy) == (True, "--jit_compile=on")
+    assert choose_jit_compile("off", 10**6, never, None, strategy) == (False, "--jit_compile=off")
+    choice, why = choose_jit_compile("auto", STEPS_WORTH_TIMING - 1, never, None, strategy)
+    assert not choice and "too few" in why
+
+
+def test_xla_is_timed_for_long_runs():
+    strategy = make_strategy("one_device", 1)
+    batches = tf.data.Dataset.from_tensors(np.ones((8, 8), np.float32))
+    choice, why = choose_jit_compile("auto", STEPS_WORTH_TIMING, tf.reduce_sum, batches, strategy)
+    assert isinstance(choice, bool) and why.startswith("measured")
+
+
+def test_a_step_that_xla_cannot_compile_runs_without():
+    strategy = make_strategy("one_device", 1)
+    batches = tf.data.Dataset.from_tensors(np.array(["text"]))
+
+    def step(batch):
+        return tf.reduce_sum(tf.strings.length(batch))
+
+    choice, why = choose_jit_compile("auto", STEPS_WORTH_TIMING, step, batches, strategy)
+    assert not choice and why.startswith("XLA cannot compile this step")
+
+
+def test_evaluating_weighs_examples_and_ignores_padding():
+    model = TrainingModel(network())
+    model.compile(optimizer=keras.optimizers.SGD(1.0))
+    batch = patches(4)
+    del batch["data_wait"]
+
+    def measured(batch, weights):
+        values = batch | {"example_weight": np.array(weights, np.float32)}
+        dataset = tf.data.Dataset.from_tensors(values)
+        return model.evaluate(dataset, verbose=0, return_dict=True)
+
+    half = measured({name: np.asarray(value)[:2] for name, value in batch.items()}, [1, 1])
+    padded = measured(batch, [1, 1, 0, 0])
+    assert padded["loss"] == pytest.approx(half["loss"], rel=1e-4)
+    assert padded["pck"] == pytest.approx(half["pck"], rel=1e-4)
+    assert measured(batch, [1, 1, 1, 1])["loss"] != pytest.approx(half["loss"], rel=1e-5)
