@@ -12,10 +12,9 @@ Contestants run in turns and medians count, but a busy machine is still a noisy 
 def main(config: BenchmarkConfig) -> None:
     """Prints rows as they come; keeps them in --output."""
     from keras_simplepose.benchmarks.rows import run_benchmark
-    from keras_simplepose.viz.drawing import draw_poses
 
     lines = []
-    for row in run_benchmark(config, draw_poses):
+    for row in run_benchmark(config):
         lines.append(row.to_json())
         print(lines[-1], flush=True)
     if config.output:

@@ -17,7 +17,7 @@ def main(config: DetectConfig, detector_config: DetectorConfig) -> None:
     from keras_simplepose.core.skeletons import load_skeleton
     from keras_simplepose.data.coco import load_persons
     from keras_simplepose.detection.data_set import RECALL_OVERLAP, RECALL_SIZE, detect_data_set, recall
-    from keras_simplepose.detection.yolox import load_detector
+    from keras_simplepose.detection.detectors import load_detector
     from keras_simplepose.utils.files import check_writable, write_json
 
     person_set = load_persons(config.annotations, load_skeleton(config.skeleton))

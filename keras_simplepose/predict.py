@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from keras_simplepose.config import DetectorConfig, EvaluationConfig, PredictConfig
 from keras_simplepose.flags import require, run_command
 from keras_simplepose.utils.errors import UserError
@@ -19,14 +17,11 @@ def main(config: PredictConfig, detector_config: DetectorConfig, protocol: Evalu
     require(config, "model", "input", "output")
     if bool(config.boxes) == bool(detector_config.detector):
         raise UserError("give --detector (a YOLOX .onnx file, keras_hub:PRESET, or none: whole images) or --boxes")
-    from keras_simplepose.core.poses import Poses
     from keras_simplepose.detection.box_file import BoxFile
-    from keras_simplepose.detection.yolox import load_detector
+    from keras_simplepose.detection.detectors import load_detector
     from keras_simplepose.media.source import open_source
     from keras_simplepose.prediction.predictor import PosePredictor
     from keras_simplepose.prediction.stream import predict_source
-    from keras_simplepose.viz.drawing import draw_poses
-    from keras_simplepose.viz.heatmaps import draw_heatmaps
 
     source = open_source(config.input)
     predictor = PosePredictor.load(config.model, protocol)
@@ -38,19 +33,13 @@ def main(config: PredictConfig, detector_config: DetectorConfig, protocol: Evalu
         def find_persons(frame):
             return detector(frame.image)
 
-    def draw(image: np.ndarray, poses: Poses) -> np.ndarray:
-        if config.heatmaps:
-            heatmaps, matrices = predictor.heatmaps(image, poses.boxes)
-            image = draw_heatmaps(image, heatmaps, matrices, predictor.spec.stride)
-        return draw_poses(image, poses)
-
     summary = predict_source(
         source,
         predictor,
         find_persons,
         Path(config.output),
-        draw if config.draw or config.show else None,
-        save_drawings=config.draw,
+        draw=config.draw,
+        heatmaps=config.heatmaps,
         show=config.show,
         maximum_frames=config.maximum_frames,
     )

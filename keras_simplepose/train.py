@@ -50,7 +50,6 @@ def main(
     from keras_simplepose.prediction.predictor import PosePredictor
     from keras_simplepose.training.trainer import TrainingConfig, train
     from keras_simplepose.viz.sheet import write_sheet
-    from keras_simplepose.viz.training import draw_curves, draw_examples
 
     require(run, "workdir")
     workdir = Path(run.workdir)
@@ -58,7 +57,7 @@ def main(
     if synthetic.synthetic_images:
         data = make_data(data, synthetic, model, augmentation, workdir / RENDERED, run.seed)
     config = TrainingConfig(model, data, augmentation, optimization, run, evaluation)
-    result = train(config, draw_examples, draw_curves)
+    result = train(config)
     for name, reason in result.skipped.items():
         print(f"skipped {name}: {reason}")
     print(f"\nmodel        {result.model}")

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from keras_simplepose.config import BenchmarkConfig
-from keras_simplepose.prediction.stream import Draw
 from keras_simplepose.utils.errors import UserError
 
 # Suite → its module in this package and its function, which gives rows.
@@ -74,12 +73,11 @@ def make_rows(figures: Mapping[str, float], unit: str, reference: str | Mapping[
     return rows
 
 
-def run_benchmark(config: BenchmarkConfig, draw: Draw | None = None) -> Iterator[Row]:
+def run_benchmark(config: BenchmarkConfig) -> Iterator[Row]:
     """Runs the suites in order and yields rows as they are measured.
 
     Args:
         config: what to measure.
-        draw: of the video suite: draws poses into a frame; None leaves drawing and the written video out.
 
     Raises:
         UserError: an unknown suite, one whose flags are missing, or one this installation does not have.
@@ -90,8 +88,8 @@ def run_benchmark(config: BenchmarkConfig, draw: Draw | None = None) -> Iterator
     if unknown or not config.suites:
         raise UserError(f"--suites: {', '.join(unknown) or 'none given'}; there are {', '.join(SUITES)}")
     functions = [_load(name) for name in config.suites]
-    for name, function in zip(config.suites, functions, strict=True):
-        yield from function(config, draw) if name == "video" else function(config)
+    for function in functions:
+        yield from function(config)
 
 
 def _load(name: str) -> Callable[..., Any]:

@@ -10,12 +10,13 @@ import numpy as np
 
 from keras_simplepose.benchmarks.rows import Row, make_rows
 from keras_simplepose.config import BenchmarkConfig, DetectorConfig, EvaluationConfig
-from keras_simplepose.detection.yolox import FoundPersons, load_detector
+from keras_simplepose.core.boxes import PersonBoxes
+from keras_simplepose.detection.detectors import load_detector
 from keras_simplepose.media.output import VideoFile
 from keras_simplepose.media.source import Frame, open_source
 from keras_simplepose.models.simple_baselines import build_pose_model
 from keras_simplepose.prediction.predictor import PosePredictor
-from keras_simplepose.prediction.stream import Draw, predict_source
+from keras_simplepose.prediction.stream import predict_source
 from keras_simplepose.utils.errors import UserError
 
 SIZE = (1080, 1920)
@@ -25,7 +26,7 @@ _SEED = 0
 
 
 def video_benchmark(
-    config: BenchmarkConfig, draw: Draw | None = None, predictor: PosePredictor | None = None
+    config: BenchmarkConfig, predictor: PosePredictor | None = None, draw: bool = True
 ) -> Iterator[Row]:
     """Predicts a synthetic 1080p video of two people: frames per second, and the share of each stage.
 
@@ -34,8 +35,8 @@ def video_benchmark(
 
     Args:
         config: model, detector and length.
-        draw: draws the poses, as `viz.drawing.draw_poses`; None leaves drawing and the written video out.
         predictor: a predictor to use instead of the model's.
+        draw: False leaves drawing and the written video out.
 
     Yields:
         "video/frames"; "video/in_turn", what the stages' busy times would allow one after the other, which overlapping
@@ -49,18 +50,19 @@ def video_benchmark(
     predictor = predictor or _predictor(config.model)
     detector = load_detector(DetectorConfig(detector=config.detector)) if config.detector else None
 
-    def find_persons(frame: Frame) -> FoundPersons:
+    def find_persons(frame: Frame) -> PersonBoxes:
         if detector is not None:
             detector(frame.image)
-        return FoundPersons(_boxes(frame.index), np.ones(PERSONS, np.float32))
+        return PersonBoxes(_boxes(frame.index), np.ones(PERSONS, np.float32))
 
     with tempfile.TemporaryDirectory() as folder:
         path = _write_video(Path(folder) / "people", config.frames)
         source = open_source(str(path))
         # The first pass traces and compiles; frames enough for every batch size that will occur.
-        predict_source(source, predictor, find_persons, Path(folder) / "warm", draw, maximum_frames=8, progress=False)
+        out = Path(folder) / "warm"
+        predict_source(source, predictor, find_persons, out, draw=draw, maximum_frames=8, progress=False)
         start = time.perf_counter()
-        summary = predict_source(source, predictor, find_persons, Path(folder) / "out", draw, progress=False)
+        summary = predict_source(source, predictor, find_persons, Path(folder) / "out", draw=draw, progress=False)
         seconds = time.perf_counter() - start
     busy = sum(summary.clock.seconds.values())
     figures = {"video/in_turn": summary.pictures / busy, "video/frames": summary.pictures / seconds}

@@ -2,11 +2,9 @@
 
 from pathlib import Path
 
-import numpy as np
-
+from keras_simplepose.core.boxes import NOBODY, PersonBoxes
 from keras_simplepose.core.skeletons import Skeleton
 from keras_simplepose.data.coco import ImageRecord, load_persons, read_detections
-from keras_simplepose.detection.yolox import FoundPersons
 from keras_simplepose.media.source import Frame, ImageFiles, Source, image_ids
 from keras_simplepose.utils.errors import UserError
 from keras_simplepose.utils.files import read_json
@@ -36,13 +34,13 @@ class BoxFile:
         self.path = Path(path)
         self.ids: dict[int, int] | None = None  # Image ids by picture, where annotations give them.
         self._records: dict[int, ImageRecord] = {}
-        self._persons: dict[int, FoundPersons] = {}
+        self._persons: dict[int, PersonBoxes] = {}
         if isinstance(read_json(path), list):
             self._read_detections(source)
         else:
             self._read_annotations(source, skeleton)
 
-    def __call__(self, frame: Frame) -> FoundPersons:
+    def __call__(self, frame: Frame) -> PersonBoxes:
         """The persons of a picture.
 
         Raises:
@@ -57,12 +55,10 @@ class BoxFile:
                     f"{frame.name}: is {width}×{height} as it is to be seen, and {self.path} has boxes for "
                     f"{record.width}×{record.height}"
                 )
-        return self._persons.get(frame.index, FoundPersons(np.zeros((0, 4), np.float32), np.zeros(0, np.float32)))
+        return self._persons.get(frame.index, NOBODY)
 
     def _keep(self, boxes: dict[int, list[tuple[tuple[float, ...], float]]]) -> None:
-        for index, entries in boxes.items():
-            rectangles = np.array([box for box, _ in entries], np.float32)
-            self._persons[index] = FoundPersons(rectangles, np.array([score for _, score in entries], np.float32))
+        self._persons = {index: PersonBoxes.gathered(entries) for index, entries in boxes.items()}
 
     def _read_detections(self, source: Source) -> None:
         detections = read_detections(self.path, PERSON_CATEGORY).values()

@@ -6,7 +6,8 @@ import numpy as np
 from keras import utils
 
 from keras_simplepose.config import DetectorConfig
-from keras_simplepose.detection.yolox import FoundPersons, keep_best, letterbox
+from keras_simplepose.core.boxes import PersonBoxes
+from keras_simplepose.detection.boxes import keep_best, letterbox
 from keras_simplepose.utils.errors import UserError
 
 DEFAULT_SIZE = (640, 640)  # Input of a preset that fixes none; 640 is YOLOX's and D-FINE's.
@@ -62,7 +63,7 @@ class KerasHubDetector:
             raise UserError(f"--detector=keras_hub:{preset} cannot be loaded: {reason}") from error
         return cls(model, config)
 
-    def __call__(self, image: np.ndarray) -> FoundPersons:
+    def __call__(self, image: np.ndarray) -> PersonBoxes:
         """The persons in an image [H, W, 3] uint8 RGB."""
         # The canvas has the size of the model's own resizing, so the boxes are in canvas pixels.
         canvas, factor = letterbox(image, self._size)

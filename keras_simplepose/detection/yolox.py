@@ -1,87 +1,19 @@
-"""Finding persons in photographs: YOLOX files through OpenCV, KerasHub's detectors, or the whole image.
+"""YOLOX files as person detectors, run by OpenCV.
 
 YOLOX's input and output conventions are those of its published ONNX exports (github.com/Megvii-BaseDetection/YOLOX).
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from keras_simplepose.config import DetectorConfig
+from keras_simplepose.core.boxes import PersonBoxes
+from keras_simplepose.detection.boxes import LETTERBOX_GREY, keep_best, letterbox
 from keras_simplepose.utils.errors import UserError
 
-LETTERBOX_GREY = 114  # YOLOX fills what the image leaves free of its input with this.
 YOLOX_STRIDES = (8, 16, 32)
-KERAS_HUB = "keras_hub:"
-WHOLE_IMAGE = "none"
-
-
-@dataclass(frozen=True, eq=False)
-class FoundPersons:
-    """The persons a detector found in one image.
-
-    Attributes:
-        boxes: [N, 4] float32 (x, y, width, height) in image pixels, best first; they may reach outside the image.
-        scores: [N] float32 in [0, 1].
-    """
-
-    boxes: np.ndarray
-    scores: np.ndarray
-
-    def __len__(self) -> int:
-        """The number of persons."""
-        return len(self.boxes)
-
-
-# Maps an image [H, W, 3] uint8 RGB to the persons in it.
-Detector = Callable[[np.ndarray], FoundPersons]
-
-
-def whole_image(image: np.ndarray) -> FoundPersons:
-    """One box, score 1: all of the image [H, W, 3]."""
-    height, width = image.shape[:2]
-    return FoundPersons(np.array([[0, 0, width, height]], np.float32), np.ones(1, np.float32))
-
-
-def load_detector(config: DetectorConfig) -> Detector:
-    """The detector a configuration names.
-
-    Raises:
-        UserError: an option is out of range, the file is missing or no YOLOX network, or KerasHub is not installed or
-            has no such preset.
-    """
-    for name in ("detector_threshold", "detector_overlap"):
-        if not 0 <= getattr(config, name) <= 1:
-            raise UserError(f"--{name} is {getattr(config, name)}; it must be from 0 to 1")
-    if config.detector == WHOLE_IMAGE:
-        return whole_image
-    if config.detector.startswith(KERAS_HUB):
-        from keras_simplepose.detection.keras_hub import KerasHubDetector  # KerasHub is an optional extra.
-
-        return KerasHubDetector.load(config.detector.removeprefix(KERAS_HUB), config)
-    if not config.detector.endswith(".onnx"):
-        raise UserError(f"--detector is {config.detector!r}; give a YOLOX .onnx file, keras_hub:PRESET, or none")
-    return YoloxDetector(config)
-
-
-def letterbox(image: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, float]:
-    """Fits an image into a canvas, in its top left corner, keeping the aspect ratio.
-
-    Args:
-        image: [H, W, 3] uint8.
-        size: (height, width) of the canvas.
-
-    Returns:
-        the canvas, uint8, grey where free; and the factor: canvas pixels = factor · image pixels.
-    """
-    factor = min(size[0] / image.shape[0], size[1] / image.shape[1])
-    height, width = (max(1, min(limit, int(side * factor))) for limit, side in zip(size, image.shape, strict=False))
-    canvas = np.full((*size, 3), LETTERBOX_GREY, np.uint8)
-    canvas[:height, :width] = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
-    return canvas, factor
 
 
 def decode_yolox(output: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -105,22 +37,6 @@ def decode_yolox(output: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]
     center = (output[:, :2] + np.concatenate(cells)) * stride
     extent = np.exp(np.minimum(output[:, 2:4], 20)) * stride  # No image has a million cells; larger would overflow.
     return np.concatenate([center - extent / 2, extent], axis=-1), output[:, 4:5] * output[:, 5:]
-
-
-def keep_best(boxes: np.ndarray, scores: np.ndarray, threshold: float, overlap: float) -> FoundPersons:
-    """Drops boxes that are weak, have no area, or overlap a better one.
-
-    Args:
-        boxes: [A, 4] float32 (x, y, width, height).
-        scores: [A] float32.
-        threshold: least score.
-        overlap: greatest IoU with a better box.
-    """
-    usable = np.flatnonzero(np.isfinite(boxes).all(1) & (boxes[:, 2:] > 0).all(1) & (scores >= threshold))
-    boxes, scores = boxes[usable], scores[usable]
-    # NMSBoxes would drop scores equal to its threshold, so it is given 0; a score of 0 is no detection.
-    kept = np.asarray(cv2.dnn.NMSBoxes(boxes.tolist(), scores.tolist(), 0.0, overlap), np.int64).reshape(-1)
-    return FoundPersons(boxes[kept].astype(np.float32), scores[kept].astype(np.float32))
 
 
 class YoloxDetector:
@@ -163,7 +79,7 @@ class YoloxDetector:
         self._network.setInput(cv2.dnn.blobFromImage(canvas, swapRB=True))
         return self._network.forward()
 
-    def __call__(self, image: np.ndarray) -> FoundPersons:
+    def __call__(self, image: np.ndarray) -> PersonBoxes:
         """The persons in an image [H, W, 3] uint8 RGB."""
         canvas, factor = letterbox(image, (self._size, self._size))
         boxes, scores = decode_yolox(self._forward(canvas)[0], self._size)

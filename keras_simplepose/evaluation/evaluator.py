@@ -146,6 +146,6 @@ def _counts(person_set: PersonSet, boxes: Sequence[ImageBoxes], skipped: Mapping
         "images_read": sum(task.image.id not in skipped for task in boxes),
         "persons": sum(person.image_id not in skipped for person in person_set.persons),
         "persons_skipped": sum(person.image_id in skipped for person in person_set.persons),
-        "boxes": sum(len(task.boxes) for task in boxes),
-        "boxes_skipped": sum(len(task.boxes) for task in boxes if task.image.id in skipped),
+        "boxes": sum(len(task.persons) for task in boxes),
+        "boxes_skipped": sum(len(task.persons) for task in boxes if task.image.id in skipped),
     }

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import tqdm
 
+from keras_simplepose.core.boxes import PersonBoxes
 from keras_simplepose.data.coco import Detection, ImageRecord, Person, PersonSet
 from keras_simplepose.media.images import read_image
 from keras_simplepose.prediction.predictor import PosePredictor, Poses, PredictionRequest
@@ -27,19 +28,17 @@ class ImageBoxes:
 
     Attributes:
         image: its record.
-        boxes: [N, 4] float32 (x, y, width, height) in image pixels.
-        scores: [N] float32, 1 for the ground truth's.
+        persons: where they are; score 1 for the ground truth's.
     """
 
     image: ImageRecord
-    boxes: np.ndarray
-    scores: np.ndarray
+    persons: PersonBoxes
 
 
 def ground_truth_boxes(person_set: PersonSet) -> list[ImageBoxes]:
     """The boxes of all persons of a set, score 1, by image; the boxes of an image in the set's order."""
     return [
-        _image_boxes(person_set.images[image_id], [person.box for person in persons], [1.0] * len(persons))
+        ImageBoxes(person_set.images[image_id], PersonBoxes.gathered([(person.box, 1.0) for person in persons]))
         for image_id, persons in person_set.by_image().items()
     ]
 
@@ -56,13 +55,9 @@ def detected_boxes(person_set: PersonSet, detections: Iterable[Detection]) -> li
             raise UserError(f"image {detection.image_id}: the detected box {list(detection.box)} has no extent")
         groups.setdefault(detection.image_id, []).append(detection)
     return [
-        _image_boxes(person_set.images[image_id], [each.box for each in group], [each.score for each in group])
+        ImageBoxes(person_set.images[image_id], PersonBoxes.gathered([(each.box, each.score) for each in group]))
         for image_id, group in groups.items()
     ]
-
-
-def _image_boxes(image: ImageRecord, boxes: Sequence, scores: Sequence[float]) -> ImageBoxes:
-    return ImageBoxes(image, np.array(boxes, np.float32), np.array(scores, np.float32))
 
 
 def predict_images(
@@ -98,7 +93,7 @@ def predict_images(
     def requests() -> Iterator[PredictionRequest]:
         for task, image in bounded_map(pool, read, images, READ_AHEAD):
             if isinstance(image, np.ndarray):
-                yield PosePredictor.request(task.image.id, image, task.boxes, task.scores)
+                yield PosePredictor.request(task.image.id, image, task.persons)
             elif skipped is None:
                 raise UserError(f"{image}; mend it, or leave such images out with --skip_damaged") from image
             else:

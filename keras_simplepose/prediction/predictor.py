@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_simplepose.config import EvaluationConfig
+from keras_simplepose.core.boxes import PersonBoxes
 from keras_simplepose.core.oks import pose_scores
 from keras_simplepose.core.poses import Poses
 from keras_simplepose.core.spec import PoseSpec
@@ -33,14 +34,12 @@ class PredictionRequest:
     Attributes:
         key: whatever identifies it to the caller.
         image: [H, W, 3] uint8 RGB.
-        boxes: [N, 4] float32 (x, y, width, height) in image pixels.
-        box_scores: [N] float32, 1 for a box known to be right.
+        persons: where they are.
     """
 
     key: Any
     image: np.ndarray
-    boxes: np.ndarray
-    box_scores: np.ndarray
+    persons: PersonBoxes
 
 
 class PosePredictor:
@@ -147,33 +146,28 @@ class PosePredictor:
         request, size = self.request(0, image, boxes), self.config.evaluation_batch_size
         heatmaps = [np.zeros((0, *self.spec.heatmap_size, len(self.spec.skeleton.keypoints)), np.float32)]
         all_matrices = [np.zeros((0, 2, 3), np.float32)]
-        for first in range(0, len(request.boxes), size):
-            crops, matrices = self._crop(request.image, request.boxes[first : first + size])
+        boxes = request.persons.boxes
+        for first in range(0, len(boxes), size):
+            crops, matrices = self._crop(request.image, boxes[first : first + size])
             heatmaps.append(self._predict_heatmaps(crops.numpy()))
             all_matrices.append(matrices.numpy())
         return np.concatenate(heatmaps), np.concatenate(all_matrices)
 
     @staticmethod
-    def request(
-        key: Any, image: np.ndarray, boxes: Any = None, box_scores: np.ndarray | None = None
-    ) -> PredictionRequest:
-        """A checked request for `stream`; arguments and errors as in `__call__`."""
+    def request(key: Any, image: np.ndarray, boxes: Any = None, box_scores: Any = None) -> PredictionRequest:
+        """A checked request for `stream`; `boxes` may be `PersonBoxes`, else arguments and errors as in `__call__`."""
         image = np.asarray(image)
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
             raise UserError(f"image {key}: {image.shape} {image.dtype}; it must be [H, W, 3] uint8, RGB")
-        if boxes is None:
-            boxes = [[0, 0, image.shape[1], image.shape[0]]]
-        boxes = np.asarray(boxes, np.float32).reshape(-1, 4) if len(boxes) else np.zeros((0, 4), np.float32)
-        # A box without width still has a crop, by its height; annotations clipped at the image's edge have such boxes.
-        sizes = boxes[:, 2:]
-        wrong = np.flatnonzero(~np.isfinite(boxes).all(1) | (sizes < 0).any(1) | (sizes == 0).all(1))
-        if len(wrong):
-            box = boxes[wrong[0]].tolist()
-            raise UserError(f"image {key}: box {wrong[0]} is {box}; width and height must be ≥ 0, and one of them > 0")
-        scores = np.ones(len(boxes), np.float32) if box_scores is None else np.asarray(box_scores, np.float32)
-        if scores.shape != (len(boxes),):
-            raise UserError(f"image {key}: {len(boxes)} boxes but scores of shape {scores.shape}")
-        return PredictionRequest(key, image, boxes, scores)
+        if boxes is None and box_scores is None:
+            return PredictionRequest(key, image, PersonBoxes.whole(image))
+        if isinstance(boxes, PersonBoxes):
+            boxes, box_scores = boxes.boxes, boxes.scores
+        try:
+            given = PersonBoxes.whole(image).boxes if boxes is None else boxes
+            return PredictionRequest(key, image, PersonBoxes.of(given, box_scores))
+        except UserError as error:
+            raise UserError(f"image {key}: {error}") from error
 
     def stream(
         self, requests: Iterable[PredictionRequest], images_ahead: int = IMAGES_AHEAD
@@ -197,9 +191,9 @@ class PosePredictor:
             results: list = []
             waiting.append((request, results))
             first = 0
-            while first < len(request.boxes):
+            while first < len(request.persons):
                 room = size - sum(len(crops) for _, crops, _ in batch)
-                crops, matrices = self._crop(request.image, request.boxes[first : first + room])
+                crops, matrices = self._crop(request.image, request.persons.boxes[first : first + room])
                 batch.append((results, crops.numpy(), matrices.numpy()))
                 first += room
                 if sum(len(crops) for _, crops, _ in batch) == size:
@@ -207,7 +201,7 @@ class PosePredictor:
             # Images without persons fill no batch, and would pile up behind one that waits.
             if batch and len(waiting) >= images_ahead:
                 self._run(batch)
-            while waiting and sum(len(maxima) for _, maxima in waiting[0][1]) == len(waiting[0][0].boxes):
+            while waiting and sum(len(maxima) for _, maxima in waiting[0][1]) == len(waiting[0][0].persons):
                 yield self._finish(*waiting.popleft())
         if batch:
             self._run(batch)
@@ -237,8 +231,8 @@ class PosePredictor:
         inside = ((points >= 0) & (points <= limit)).all(-1)
         poses = Poses(
             keypoints=np.concatenate([points, maxima[..., None]], axis=-1).astype(np.float32),
-            scores=pose_scores(request.box_scores, maxima, threshold).astype(np.float32),
-            boxes=request.boxes,
+            scores=pose_scores(request.persons.scores, maxima, threshold).astype(np.float32),
+            boxes=request.persons.boxes,
             reliable=(maxima > threshold) & inside,
             skeleton=self.spec.skeleton,
         )

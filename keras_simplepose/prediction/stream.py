@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import tqdm
 
+from keras_simplepose.core.boxes import PersonBoxes
 from keras_simplepose.core.poses import Poses
 from keras_simplepose.detection.box_file import BoxFile
-from keras_simplepose.detection.yolox import FoundPersons
 from keras_simplepose.media.output import VideoFile, Window, write_picture
 from keras_simplepose.media.source import Frame, ImageFiles, Source, image_ids
 from keras_simplepose.prediction.pose_files import PoseFiles
@@ -20,12 +20,13 @@ from keras_simplepose.prediction.predictor import PosePredictor, PredictionReque
 from keras_simplepose.prediction.suppression import suppress
 from keras_simplepose.utils.errors import UserError
 from keras_simplepose.utils.stages import Clock, prefetch
+from keras_simplepose.viz.drawing import draw_poses
+from keras_simplepose.viz.heatmaps import draw_heatmaps
 
 DRAWINGS = "drawings"
 IMAGES_AHEAD = 4  # Pictures that may wait for a forward pass to fill up; a 4K one takes 25 MB.
 
-FindPersons = Callable[[Frame], FoundPersons]
-Draw = Callable[[np.ndarray, Poses], np.ndarray]
+FindPersons = Callable[[Frame], PersonBoxes]
 
 
 @dataclass
@@ -52,9 +53,9 @@ def predict_source(
     predictor: PosePredictor,
     find_persons: FindPersons,
     output: str | Path,
-    draw: Draw | None = None,
     *,
-    save_drawings: bool = True,
+    draw: bool = True,
+    heatmaps: bool = False,
     show: bool = False,
     maximum_frames: int = 0,
     progress: bool = True,
@@ -69,8 +70,8 @@ def predict_source(
         predictor: finds the poses.
         find_persons: finds the persons.
         output: the folder for poses.json, poses.csv and the drawings.
-        draw: makes a drawing of picture and poses; None to make none.
-        save_drawings: writes them.
+        draw: writes drawings of pictures and poses.
+        heatmaps: lays the heatmaps over them.
         show: shows them in a window.
         maximum_frames: stops after so many pictures; 0 means never.
         progress: shows a progress bar.
@@ -85,11 +86,11 @@ def predict_source(
         summary.faults.append(message)
         tqdm.tqdm.write(f"error: {message}", file=sys.stderr)
 
-    stages = _Stages(source, predictor, find_persons, draw, maximum_frames, on_fault, summary.clock)
+    stages = _Stages(source, predictor, find_persons, draw or show, heatmaps, maximum_frames, on_fault, summary.clock)
     image_id = _image_ids(source, find_persons)
     with contextlib.ExitStack() as stack:
         files = stack.enter_context(PoseFiles(output, predictor.spec.skeleton))
-        sink = stack.enter_context(_Drawings(source, output, save_drawings and draw is not None, show))
+        sink = stack.enter_context(_Drawings(source, output, draw, show))
         unit = " images" if source.kind == "images" else " frames"
         bar = stack.enter_context(tqdm.tqdm(desc="predicting", total=total, unit=unit, disable=not progress))
         results = stack.enter_context(contextlib.closing(stages.run()))
@@ -139,7 +140,8 @@ class _Stages:
     source: Source
     predictor: PosePredictor
     find_persons: FindPersons
-    draw_poses: Draw | None
+    drawn: bool
+    heatmaps: bool
     maximum_frames: int
     on_fault: Callable[[str], None]
     clock: Clock
@@ -162,8 +164,7 @@ class _Stages:
     def detect(self, frames: Iterator[Frame]) -> Iterator[PredictionRequest]:
         for frame in frames:
             try:
-                persons = self.find_persons(frame)
-                request = PosePredictor.request(frame.name, frame.image, persons.boxes, persons.scores)
+                request = PosePredictor.request(frame.name, frame.image, self.find_persons(frame))
             except UserError as error:
                 self.on_fault(str(error))
                 continue
@@ -177,7 +178,13 @@ class _Stages:
 
     def draw(self, found: Iterator[tuple[Frame, Poses]]) -> Iterator[tuple[Frame, Poses, np.ndarray | None]]:
         for frame, poses in found:
-            yield frame, poses, self.draw_poses(frame.image, poses) if self.draw_poses else None
+            yield frame, poses, self.drawing(frame.image, poses) if self.drawn else None
+
+    def drawing(self, image: np.ndarray, poses: Poses) -> np.ndarray:
+        if self.heatmaps:
+            heatmaps, matrices = self.predictor.heatmaps(image, poses.boxes)
+            image = draw_heatmaps(image, heatmaps, matrices, self.predictor.spec.stride)
+        return draw_poses(image, poses)
 
 
 class _Drawings:

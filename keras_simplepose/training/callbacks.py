@@ -16,11 +16,7 @@ import tensorflow as tf
 from keras_simplepose.models.simple_baselines import save_model
 from keras_simplepose.utils.errors import UserError
 from keras_simplepose.utils.files import atomic_path, write_json
-
-# Draws crops with targets and predictions: (crops, targets, weights, heatmaps, specification) → [H, W, 3] uint8.
-DrawExamples = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray, Any], np.ndarray]
-# Draws the curves of an epoch table to a file.
-DrawCurves = Callable[[list[dict[str, float]], Path], None]
+from keras_simplepose.viz.training import draw_curves, draw_examples
 
 STATE_NAME, WEIGHTS_NAME = "state.json", "state.weights.h5"
 SECONDS_BETWEEN_CHECKPOINTS = 30.0  # Of shorter epochs only some are kept, or writing would take longer than training.
@@ -80,8 +76,6 @@ class EpochReport(keras.callbacks.Callback):
         epochs: int,
         evaluation: EpochEvaluation | None,
         examples: dict[str, Any] | None = None,
-        draw_examples: DrawExamples | None = None,
-        draw_curves: DrawCurves | None = None,
     ):
         """Sets up the files.
 
@@ -90,12 +84,9 @@ class EpochReport(keras.callbacks.Callback):
             epochs: of the whole run.
             evaluation: what to measure, or None.
             examples: a batch of the validation or training pipeline to draw, or None.
-            draw_examples: how.
-            draw_curves: how the curves are drawn.
         """
         super().__init__()
-        self.workdir, self.epochs, self.evaluation = workdir, epochs, evaluation
-        self.examples, self.draw_examples, self.draw_curves = examples, draw_examples, draw_curves
+        self.workdir, self.epochs, self.evaluation, self.examples = workdir, epochs, evaluation, examples
         self.rows = read_rows(workdir / "curves.csv")
         self.best = max((row["AP"] for row in self.rows if math.isfinite(row.get("AP", math.nan))), default=-math.inf)
         self.writer = tf.summary.create_file_writer(str(workdir / "tensorboard"))
@@ -158,20 +149,19 @@ class EpochReport(keras.callbacks.Callback):
             writer = csv.DictWriter(stream, names)
             writer.writeheader()
             writer.writerows(self.rows)
-        if self.draw_curves:
-            with atomic_path(self.workdir / "curves.png") as temporary:
-                self.draw_curves(self.rows, temporary)
+        with atomic_path(self.workdir / "curves.png") as temporary:
+            draw_curves(self.rows, temporary)
 
     def _write_summaries(self, epoch: int, row: dict[str, float]) -> None:
         with self.writer.as_default(step=epoch):
             for name, value in row.items():
                 if name != "epoch":
                     tf.summary.scalar(name, value)
-            if self.examples is not None and self.draw_examples and ("AP" in row or not self.evaluation):
+            if self.examples is not None and ("AP" in row or not self.evaluation):
                 crops, targets, weights = self.model.make_batch(self.examples)
                 heatmaps = self.model.network(crops, training=False)
                 arrays = [np.asarray(value) for value in (crops, targets, weights, heatmaps)]
-                picture = self.draw_examples(*arrays, self.model.spec)
+                picture = draw_examples(*arrays, self.model.spec)
                 tf.summary.image("examples", picture[None])
                 with atomic_path(self.workdir / "examples.png") as temporary:
                     tf.io.write_file(str(temporary), tf.io.encode_png(picture))

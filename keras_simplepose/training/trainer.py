@@ -37,8 +37,6 @@ from keras_simplepose.prediction.predictor import PosePredictor
 from keras_simplepose.training.callbacks import (
     STATE_NAME,
     WEIGHTS_NAME,
-    DrawCurves,
-    DrawExamples,
     EpochEvaluation,
     EpochReport,
     NonFiniteLossGuard,
@@ -83,15 +81,11 @@ class TrainingResult:
     validation: PersonSet | None
 
 
-def train(
-    config: TrainingConfig, draw_examples: DrawExamples | None = None, draw_curves: DrawCurves | None = None
-) -> TrainingResult:
+def train(config: TrainingConfig) -> TrainingResult:
     """Trains a pose network, or goes on with an interrupted run.
 
     Args:
         config: the run.
-        draw_examples: draws crops with targets and predictions; None for no pictures.
-        draw_curves: draws curves.csv; None for none.
 
     Raises:
         UserError: a mistake in the configuration or the data, or a loss that is not finite.
@@ -131,8 +125,6 @@ def train(
         config.optimization.epochs,
         _evaluation(config, network, validation),
         examples,
-        draw_examples,
-        draw_curves,
     )
     print(
         f"training {network.name} ({network.count_params():,} parameters) on {source.count} persons, "

@@ -5,13 +5,10 @@ from stand_ins import SPEC, brightest
 from keras_simplepose.benchmarks.video import video_benchmark
 from keras_simplepose.config import BenchmarkConfig
 from keras_simplepose.prediction.predictor import PosePredictor
-from keras_simplepose.viz.drawing import draw_poses
 
 
 def test_every_stage_has_its_share():
-    rows = {
-        row.name: row for row in video_benchmark(BenchmarkConfig(frames=6), draw_poses, PosePredictor(brightest, SPEC))
-    }
+    rows = {row.name: row for row in video_benchmark(BenchmarkConfig(frames=6), PosePredictor(brightest, SPEC))}
     assert rows["video/frames"].ratio == pytest.approx(rows["video/frames"].value / rows["video/in_turn"].value, 0.01)
     shares = {name.rpartition("_")[2]: row.value for name, row in rows.items() if "share" in name}
     assert set(shares) == {"decode", "detect", "pose", "draw", "write"}
@@ -28,6 +25,6 @@ def test_the_pose_network_sees_both_people():
         seen.append(crops[:, 28:30, 22:26].mean((1, 2)))
         return brightest(crops)
 
-    list(video_benchmark(BenchmarkConfig(frames=3), None, PosePredictor(look, SPEC)))
+    list(video_benchmark(BenchmarkConfig(frames=3), PosePredictor(look, SPEC), draw=False))
     colors = np.concatenate(seen)
     assert (colors[:, 0] > 120).all() and (colors[:, 2] < 110).all()  # Shirts are (170, 40 to 130, 60).

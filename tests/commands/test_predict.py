@@ -11,16 +11,15 @@ from stand_ins import brightest, tiny_network
 
 from keras_simplepose import predict as command
 from keras_simplepose.config import DetectorConfig, EvaluationConfig, PredictConfig
+from keras_simplepose.core.boxes import PersonBoxes
 from keras_simplepose.core.skeletons import COCO17
 from keras_simplepose.core.spec import PoseSpec
 from keras_simplepose.detection.box_file import BoxFile
-from keras_simplepose.detection.yolox import FoundPersons, whole_image
 from keras_simplepose.media.source import open_source
 from keras_simplepose.models.simple_baselines import save_model
 from keras_simplepose.prediction.predictor import PosePredictor
 from keras_simplepose.prediction.stream import predict_source
 from keras_simplepose.utils.errors import UserError
-from keras_simplepose.viz.drawing import draw_poses
 
 SPEC = PoseSpec(COCO17, (64, 48), (16, 12), 2.0)
 
@@ -38,7 +37,7 @@ def model(tmp_path_factory):
 
 
 def whole(frame):
-    return whole_image(frame.image)
+    return PersonBoxes.whole(frame.image)
 
 
 def run(model, source, output, detector="none", **options):
@@ -68,9 +67,7 @@ def spotted_folder(folder):
 
 def test_a_folder_becomes_results_table_and_drawings(tmp_path, predictor):
     spots = spotted_folder(tmp_path / "in")
-    summary = predict_source(
-        open_source(str(tmp_path / "in")), predictor, whole, tmp_path / "out", draw_poses, progress=False
-    )
+    summary = predict_source(open_source(str(tmp_path / "in")), predictor, whole, tmp_path / "out", progress=False)
     assert (summary.pictures, summary.persons, summary.faults) == (3, 3, [])
     results = read_json(tmp_path / "out" / "poses.json")
     assert {entry["file_name"]: entry["image_id"] for entry in results} == {
@@ -107,7 +104,7 @@ def test_duplicates_are_suppressed_as_in_evaluation(tmp_path, predictor):
     spotted_folder(tmp_path / "in")
 
     def three_times(frame):
-        return FoundPersons(np.array([[0, 0, 90, 70]] * 3, np.float32), np.array([0.5, 0.9, 0.7], np.float32))
+        return PersonBoxes(np.array([[0, 0, 90, 70]] * 3, np.float32), np.array([0.5, 0.9, 0.7], np.float32))
 
     summary = predict_source(
         open_source(str(tmp_path / "in")), predictor, three_times, tmp_path / "out", progress=False
@@ -163,11 +160,11 @@ def test_memory_is_flat_in_the_length_of_a_video(tmp_path, predictor):
         alive.add(frame)
         gc.collect(0)
         most.append(len(alive))
-        found = whole_image(frame.image)
-        return found if frame.index == 0 else FoundPersons(found.boxes[:0], found.scores[:0])
+        found = PersonBoxes.whole(frame.image)
+        return found if frame.index == 0 else PersonBoxes(found.boxes[:0], found.scores[:0])
 
     source = open_source(str(tmp_path / "clip.mp4"))
-    summary = predict_source(source, predictor, persons_in_the_first, tmp_path / "out", draw_poses, progress=False)
+    summary = predict_source(source, predictor, persons_in_the_first, tmp_path / "out", progress=False)
     assert summary.pictures == 80 and summary.persons == 1 and max(most) < 25
 
 
@@ -250,7 +247,7 @@ def test_a_camera_runs_until_interrupted(tmp_path, predictor, monkeypatch):
 
     monkeypatch.setattr("keras_simplepose.prediction.stream.Window", Window)
     source = open_source("0")
-    summary = predict_source(source, predictor, whole, tmp_path / "out", draw_poses, show=True, progress=False)
+    summary = predict_source(source, predictor, whole, tmp_path / "out", show=True, progress=False)
     assert shown == [(40, 60, 3)] * 3 + ["closed"] and summary.pictures == 3
     assert len(read_json(tmp_path / "out" / "poses.json")) == 3 and summary.drawings.name == "camera_0.mp4"
 
@@ -289,7 +286,7 @@ def test_drawings_never_replace_their_images(tmp_path, predictor):
     image_file(tmp_path / "drawings" / "a.png")
     source = open_source(str(tmp_path / "drawings"))
     with pytest.raises(UserError, match="replace the images"):
-        predict_source(source, predictor, whole, tmp_path, draw_poses, progress=False)
+        predict_source(source, predictor, whole, tmp_path, progress=False)
 
 
 @pytest.mark.slow

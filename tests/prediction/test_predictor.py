@@ -55,7 +55,7 @@ def test_a_stream_equals_one_image_at_a_time(network):
     one_by_one = PosePredictor.from_model(network, small_batches(1))
     assert [key for key, _ in streamed] == [request.key for request in requests]
     for (_, poses), request in zip(streamed, requests, strict=True):
-        same(poses, one_by_one(request.image, request.boxes, request.box_scores))
+        same(poses, one_by_one(request.image, request.persons.boxes, request.persons.scores))
 
 
 def test_batches_are_filled_across_images():

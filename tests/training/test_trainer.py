@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import keras
 import numpy as np
 import pytest
@@ -164,29 +165,19 @@ def epochs_of_curves(workdir):
 
 @pytest.fixture(scope="module")
 def finished(data, tmp_path_factory):
-    """The result of a run of one epoch with validation and pictures, and what was given to the drawing functions."""
-    drawn = []
-
-    def draw_examples(*arguments):
-        drawn.append(arguments)
-        return np.zeros((10, 10, 3), np.uint8)
-
-    def draw_curves(rows, path):
-        drawn.append(list(rows))
-        path.write_bytes(b"picture")
-
+    """The result of a run of one epoch with validation and pictures."""
     both = dataclasses.replace(data, validation_annotations=data.annotations, validation_images=data.images)
-    return train(configuration(both, tmp_path_factory.mktemp("run")), draw_examples, draw_curves), drawn
+    return train(configuration(both, tmp_path_factory.mktemp("run")))
 
 
 @pytest.fixture
 def workdir(finished, tmp_path):
     """A copy of the finished run's folder."""
-    return Path(shutil.copytree(finished[0].workdir, tmp_path / "run"))
+    return Path(shutil.copytree(finished.workdir, tmp_path / "run"))
 
 
 def test_a_run_leaves_models_figures_and_pictures(finished):
-    result, (curves, (crops, targets, weights, heatmaps, spec)) = finished
+    result = finished
     names = {path.name for path in result.workdir.iterdir()}
     assert names == {
         "best.keras",
@@ -207,13 +198,14 @@ def test_a_run_leaves_models_figures_and_pictures(finished):
     (line,) = (result.workdir / "evaluations.jsonl").read_text().splitlines()
     assert json.loads(line)["AP"] == row["AP"] and json.loads(line)["epoch"] == 0
     assert result.model == result.workdir / "best.keras"
-    assert curves == [row] and list((result.workdir / "tensorboard").iterdir())
-    assert crops.shape == (2, 64, 64, 3) and targets.shape == heatmaps.shape == (2, 4, 4, 17)
-    assert weights.shape == (2, 17) and spec.skeleton == COCO17
+    assert list((result.workdir / "tensorboard").iterdir())
+    for name in ("curves.png", "examples.png"):
+        picture = cv2.imread(str(result.workdir / name))
+        assert min(picture.shape[:2]) > 100 and picture.std() > 10
 
 
 def test_the_state_holds_weights_and_optimiser(finished, data):
-    workdir = finished[0].workdir
+    workdir = finished.workdir
     model = TrainingModel(build_network(configuration(data, workdir)))
     optimizer = make_optimizer(configuration(data, workdir), steps_per_epoch=2)
     model.compile(optimizer=optimizer)
