@@ -12,7 +12,7 @@ def option(default: Any, help: str) -> Any:
     return field(default=default, metadata={"help": help})
 
 
-def same(config: type, name: str) -> Any:
+def same(config: Any, name: str) -> Any:
     """The field of another configuration, default and help text."""
     there = config.__dataclass_fields__[name]
     return field(default=there.default, metadata=there.metadata)

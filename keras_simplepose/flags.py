@@ -4,11 +4,10 @@ import dataclasses
 import gc
 import sys
 import textwrap
-import types
 import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from absl import flags
 
@@ -48,7 +47,7 @@ def _define(values: flags.FlagValues, field: dataclasses.Field, default: Any) ->
         element = typing.get_args(kind)[0]
         flags.DEFINE(_TupleParser(element), field.name, default, text, values, _TupleSerializer())
     else:
-        define = {
+        define: dict[Any, Any] = {
             bool: flags.DEFINE_bool,
             int: flags.DEFINE_integer,
             float: flags.DEFINE_float,
@@ -151,7 +150,7 @@ def require(config: Any, *names: str) -> None:
             raise UserError(f"--{name} is missing: {text}")
 
 
-def run_command(main: Callable[..., int | None], program: str, description: str, *configs: Any) -> types.NoneType:
+def run_command(main: Callable[..., int | None], program: str, description: str, *configs: Any) -> NoReturn:
     """Parses the command line, calls `main` with the configurations and leaves with its exit status.
 
     A `UserError` becomes one line on standard error and status 1; an interrupt status 130.

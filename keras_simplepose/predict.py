@@ -21,17 +21,15 @@ def main(config: PredictConfig, detector_config: DetectorConfig, protocol: Evalu
     from keras_simplepose.detection.detectors import load_detector
     from keras_simplepose.media.source import open_source
     from keras_simplepose.prediction.predictor import PosePredictor
-    from keras_simplepose.prediction.stream import predict_source
+    from keras_simplepose.prediction.stream import FindPersons, predict_source
 
     source = open_source(config.input)
     predictor = PosePredictor.load(config.model, protocol)
     if config.boxes:
-        find_persons = BoxFile(config.boxes, source, predictor.spec.skeleton)
+        find_persons: FindPersons = BoxFile(config.boxes, source, predictor.spec.skeleton)
     else:
         detector = load_detector(detector_config)
-
-        def find_persons(frame):
-            return detector(frame.image)
+        find_persons = lambda frame: detector(frame.image)  # noqa: E731
 
     summary = predict_source(
         source,

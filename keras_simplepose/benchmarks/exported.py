@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_simplepose.benchmarks.rows import Row, interleaved, make_rows
-from keras_simplepose.config import BenchmarkConfig
+from keras_simplepose.config import BenchmarkConfig, EvaluationConfig
 from keras_simplepose.exporting.examples import crops_of, drawn_photographs
 from keras_simplepose.exporting.onnx import FILE_NAME, write_onnx
 from keras_simplepose.exporting.saved_model import write_saved_model
@@ -22,7 +22,6 @@ from keras_simplepose.exporting.tflite import QUANTIZATIONS, file_name, write_tf
 from keras_simplepose.models.simple_baselines import build_pose_model, pose_spec
 from keras_simplepose.prediction import exported_model as artefacts
 from keras_simplepose.prediction.exported_model import ArtefactMetadata
-from keras_simplepose.prediction.graph import InferenceOptions
 from keras_simplepose.utils.errors import UserError
 
 BACKBONE = "resnet50_pytorch"
@@ -51,7 +50,7 @@ def export_benchmark(config: BenchmarkConfig) -> Iterator[Row]:
     model = build_pose_model(BACKBONE)
     spec = pose_spec(model)
     crops = crops_of(drawn_photographs(batch), spec)[0][:batch]
-    metadata = ArtefactMetadata(spec, InferenceOptions(flip_test=False), 0.2)
+    metadata = ArtefactMetadata(spec, EvaluationConfig(flip_test=False))
     with tempfile.TemporaryDirectory() as folder:
         tasks = _torch_tasks(model, crops) | _graph_tasks(model, crops)
         tasks |= _saved_model_tasks(model, metadata, crops, Path(folder))

@@ -100,4 +100,5 @@ def _write_video(stem: Path, frames: int) -> Path:
                     hip, foot = middle + side * width // 8, middle + side * (width // 8 + swing)
                     cv2.line(image, (hip, y + height // 2), (foot, y + height), (40, 50, 110), width // 6, cv2.LINE_AA)
             video.write(image)
+    assert video.path  # It has frames.
     return video.path

@@ -72,7 +72,8 @@ def infer_architecture(tensors: Mapping[str, np.ndarray], style: str, where: str
         if found:
             raise UserError(f"{where}: is {name} (it has {found[0]}), not a Simple Baselines ResNet")
     backbone, alpha = _backbone(tensors, style, where)
-    kernels, filters = [], []
+    kernels: list[int] = []
+    filters: list[int] = []
     while (deconv := tensors.get(f"deconv_layers.{3 * len(kernels)}.weight")) is not None:
         if deconv.ndim != 4 or deconv.shape[2] != deconv.shape[3] or deconv.shape[2] not in (2, 3, 4):
             raise UserError(
@@ -92,10 +93,10 @@ def infer_architecture(tensors: Mapping[str, np.ndarray], style: str, where: str
 def _backbone(tensors: Mapping[str, np.ndarray], style: str, where: str) -> tuple[str, float]:
     """Name and width multiplier of the backbone."""
     if "features.0.0.weight" in tensors:
-        blocks = sum(count for _, _, count, _ in BLOCKS)
-        last = next((v for n, v in tensors.items() if re.match(rf"features\.{blocks}\.conv\.2\.weight", n)), None)
+        count = sum(blocks for _, _, blocks, _ in BLOCKS)
+        last = next((v for n, v in tensors.items() if re.match(rf"features\.{count}\.conv\.2\.weight", n)), None)
         if last is None:
-            raise UserError(f"{where}: features.{blocks}.conv.2.weight is missing, so this is no whole MobileNetV2")
+            raise UserError(f"{where}: features.{count}.conv.2.weight is missing, so this is no whole MobileNetV2")
         return "mobilenetv2_pytorch", last.shape[0] / BLOCKS[-1][1]
     blocks: dict[int, set[int]] = {}
     for name in tensors:

@@ -66,11 +66,17 @@ class PoseSpec:
         try:
             return cls(
                 skeleton=skeleton_from_dict(values["skeleton"]),
-                input_size=tuple(int(size) for size in values["input_size"]),
-                heatmap_size=tuple(int(size) for size in values["heatmap_size"]),
+                input_size=_size(values["input_size"]),
+                heatmap_size=_size(values["heatmap_size"]),
                 sigma=float(values["sigma"]),
                 codec=str(values["codec"]),
                 box_padding=float(values["box_padding"]),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(f"the model's pose specification is damaged: {error!r}") from error
+
+
+def _size(values: Any) -> tuple[int, int]:
+    """(height, width) of a list of two numbers."""
+    height, width = values
+    return int(height), int(width)

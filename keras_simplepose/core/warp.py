@@ -44,11 +44,12 @@ def warp(images: Any, matrices: Any, output_size: tuple[int, int], image_indices
         before = ops.floor(position)
         fraction = position - before
         before = ops.cast(before, "int32")
-        both = []
-        for index, weight in ((before, 1.0 - fraction), (before + 1, fraction)):
+
+        def tap(index: Any, weight: Any) -> tuple[Any, Any]:
             inside = ops.logical_and(index >= 0, index < size)
-            both.append((ops.clip(index, 0, size - 1), ops.where(inside, weight, 0.0)))
-        return tuple(both)
+            return ops.clip(index, 0, size - 1), ops.where(inside, weight, 0.0)
+
+        return tap(before, 1.0 - fraction), tap(before + 1, fraction)
 
     output = 0.0
     x_taps, y_taps = taps(to_source[:, 0], width), taps(to_source[:, 1], height)

@@ -20,16 +20,35 @@ READERS = 4  # Shards read side by side.
 
 
 class PatchSource(Protocol):
-    """Where patches come from. `count` is the number of persons, `settings` those of the patches; their size is P."""
+    """Where patches come from.
 
-    count: int
-    settings: PatchSettings
+    Attributes:
+        folder: of the files behind them.
+        skipped: damaged images passed over, by file name, with the reason.
+        error: the fault that ended a pass; a graph cannot raise it as itself.
+    """
+
+    folder: Path
+    skipped: dict[str, str]
+    error: UserError | None
+
+    @property
+    def count(self) -> int:
+        """The number of persons."""
+        ...
+
+    @property
+    def settings(self) -> PatchSettings:
+        """Of the patches, whose size is P."""
+        ...
 
     def serial(self, seed: int, shuffle_buffer: int) -> tf.data.Dataset:
         """One pass over all persons, anew in another order each time if the buffer is not 0, perhaps undecoded."""
+        ...
 
     def decode(self, element: Any) -> dict[str, tf.Tensor]:
         """An element of `serial` decoded: image [≤ P, ≤ P, 3] uint8; keypoints, visible, center, crop_width, index."""
+        ...
 
 
 @dataclass
@@ -39,10 +58,14 @@ class PreparedSource:
     Attributes:
         folder: where they are.
         manifest: what they hold.
+        skipped: nothing; `prepare` has passed over what was damaged.
+        error: none that TensorFlow does not raise itself.
     """
 
     folder: Path
     manifest: Manifest
+    skipped: dict[str, str] = field(default_factory=dict)
+    error: UserError | None = None
 
     @property
     def count(self) -> int:

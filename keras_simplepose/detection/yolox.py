@@ -28,11 +28,11 @@ def decode_yolox(output: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]
         boxes [A, 4] float32 (x, y, width, height) in input pixels; scores [A, C] float32, objectness × class score.
     """
     cells, strides = [], []
-    for stride in YOLOX_STRIDES:
-        count = size // stride
+    for side in YOLOX_STRIDES:
+        count = size // side
         y, x = np.divmod(np.arange(count * count, dtype=np.float32), count)
         cells.append(np.stack([x, y], axis=-1))
-        strides.append(np.full((count * count, 1), stride, np.float32))
+        strides.append(np.full((count * count, 1), side, np.float32))
     stride = np.concatenate(strides)
     center = (output[:, :2] + np.concatenate(cells)) * stride
     extent = np.exp(np.minimum(output[:, 2:4], 20)) * stride  # No image has a million cells; larger would overflow.

@@ -107,7 +107,8 @@ def evaluate_pckh(
     `head_boxes` is as `pckh.read_head_boxes` takes it; the other arguments and errors as `evaluate_predictor`.
     """
     _check(predictor.spec, person_set)
-    boxes, skipped = ground_truth_boxes(person_set), {}
+    boxes = ground_truth_boxes(person_set)
+    skipped: dict[int, str] = {}
     persons = person_set.by_image()
     # Before the work, which may be long: annotations without head boxes stop it.
     ids = [person.annotation_id for person in person_set.persons]

@@ -40,7 +40,7 @@ def evaluate(
     detections = load_detections(config.detections, persons) if config.detections else None
     if output:
         check_writable(output)
-    if config.codec_only:
+    if config.codec_only or predictor is None:
         result = codec_ceiling(persons, spec, evaluation)
     elif config.metric == "pckh":
         result = evaluate_pckh(

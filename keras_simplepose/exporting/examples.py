@@ -60,7 +60,9 @@ def read_photographs(folder: str, annotations: str, spec: PoseSpec, count: int) 
         boxes: dict[int, list] = {}
         for person in persons.persons[:count]:
             boxes.setdefault(person.image_id, []).append(person.box)
-        named = [(root / persons.images[key].file_name, each) for key, each in boxes.items()]
+        named: list[tuple[Path, list | None]] = [
+            (root / persons.images[key].file_name, each) for key, each in boxes.items()
+        ]
     else:
         names = sorted(name for name in root.glob("*") if name.suffix.lower() in _SUFFIXES) if root.is_dir() else []
         named = [(name, None) for name in names[:count]]
@@ -79,7 +81,8 @@ def crops_of(photographs: Sequence[Photograph], spec: PoseSpec) -> tuple[np.ndar
     cut = [
         crop_persons(each.image[None], each.boxes, spec, np.zeros(len(each.boxes), np.int32)) for each in photographs
     ]
-    return tuple(np.concatenate([np.asarray(part) for part in parts]) for parts in zip(*cut, strict=True))
+    crops, matrices = (np.concatenate([np.asarray(part) for part in parts]) for parts in zip(*cut, strict=True))
+    return crops, matrices
 
 
 def calibration_crops(folder: str, annotations: str, spec: PoseSpec, count: int) -> np.ndarray:

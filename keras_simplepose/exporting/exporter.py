@@ -27,7 +27,6 @@ from keras_simplepose.exporting.proof import (
 from keras_simplepose.exporting.saved_model import write_saved_model
 from keras_simplepose.models.simple_baselines import load_model, pose_spec
 from keras_simplepose.prediction.exported_model import ArtefactMetadata
-from keras_simplepose.prediction.graph import InferenceOptions
 from keras_simplepose.prediction.predictor import PosePredictor
 from keras_simplepose.utils.errors import UserError
 from keras_simplepose.utils.files import file_hash, write_json
@@ -124,29 +123,32 @@ def in_float32(model: keras.Model) -> keras.Model:
     return copy
 
 
+def _protocol(config: ExportConfig) -> EvaluationConfig:
+    """The protocol inside the artefacts."""
+    return EvaluationConfig(
+        flip_test=config.flip_test, flip_shift=config.flip_shift, keypoint_threshold=config.keypoint_threshold
+    )
+
+
 def plan(config: ExportConfig, model: keras.Model, output: Path) -> list[Artefact]:
     """The artefacts the flags ask for."""
     spec = pose_spec(model)
-    options = InferenceOptions(config.flip_test, config.flip_shift)
-    whole = ArtefactMetadata(spec, options, config.keypoint_threshold)
+    whole = ArtefactMetadata(spec, _protocol(config))
     artefacts = []
     if "savedmodel" in config.format:
         flags = (config.honour_orientation, config.jit_compile)
         name = f"{SAVED_MODEL}/{config.version or next_version(output / SAVED_MODEL)}"
         artefacts.append(Artefact(name, whole, lambda path: write_saved_model(model, path, whole, *flags)))
     if "tflite" in config.format:
-        in_file = (
-            None
-            if config.decode == "none"
-            else dataclasses.replace(options, gather_free=config.decode == "gather_free")
-        )
         crops = None
         if "int8" in config.quantize:
             crops = calibration_crops(
                 config.calibration, config.calibration_annotations, spec, config.calibration_count
             )
         for quantize in config.quantize:
-            metadata = ArtefactMetadata(spec, in_file, config.keypoint_threshold, quantize)
+            metadata = ArtefactMetadata(
+                spec, whole.protocol, config.decode != "none", config.decode == "gather_free", quantize
+            )
 
             def write(path: Path, metadata: ArtefactMetadata = metadata) -> None:
                 export_tflite.write_tflite(model, path, metadata, crops)
@@ -173,23 +175,20 @@ def _prove(
     Raises:
         UserError: one is past its limits.
     """
-    spec, options = pose_spec(model), InferenceOptions(config.flip_test, config.flip_shift)
+    spec, protocol = pose_spec(model), _protocol(config)
     if config.proof_images:
         photographs = read_photographs(config.proof_images, config.proof_annotations, spec, config.proof_count)
     else:
         photographs = drawn_photographs(config.proof_count)
-    protocol = EvaluationConfig(
-        flip_test=config.flip_test, flip_shift=config.flip_shift, keypoint_threshold=config.keypoint_threshold
-    )
-    reference = make_reference(model, photographs, options)
+    reference = make_reference(model, photographs, protocol)
     keras_precision = _average_precision(config, PosePredictor.from_model(model, protocol))
     rows: list[Comparison] = []
     for artefact in artefacts:
         path = staging / artefact.name
         if path.is_dir():
-            found = prove_saved_model(path, artefact.name, model, reference, options)
+            found = prove_saved_model(path, artefact.name, model, reference, protocol)
         else:
-            found = prove_file(path, artefact.metadata, reference, options)
+            found = prove_file(path, artefact.metadata, reference, protocol)
         precision = _average_precision(config, PosePredictor.load(path, protocol)) if keras_precision else None
         rows += with_precision(found, precision)
     text = table(rows, reference)

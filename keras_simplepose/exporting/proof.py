@@ -29,7 +29,7 @@ from keras_simplepose.exporting.examples import Photograph, crops_of
 from keras_simplepose.models.simple_baselines import pose_spec
 from keras_simplepose.prediction import exported_model as artefacts
 from keras_simplepose.prediction.exported_model import ArtefactMetadata
-from keras_simplepose.prediction.graph import InferenceOptions, predict_heatmaps
+from keras_simplepose.prediction.graph import predict_heatmaps
 from keras_simplepose.utils.errors import UserError
 
 NOISE = 1e-4  # Of a crop's largest heatmap value: ten times what sums in another order were seen to differ by.
@@ -94,14 +94,14 @@ class Comparison:
 
 
 def make_reference(
-    model: keras.Model, photographs: Sequence[Photograph], options: InferenceOptions, rounded: bool = False
+    model: keras.Model, photographs: Sequence[Photograph], protocol: EvaluationConfig, rounded: bool = False
 ) -> Reference:
     """Runs the Keras model on all boxes of the photographs, on crops rounded to whole numbers if asked to."""
     spec = pose_spec(model)
     crops, matrices = crops_of(photographs, spec)
     crops = np.rint(crops) if rounded else crops
     run = tf.function(
-        lambda x: predict_heatmaps(lambda y: model(y, training=False), x, spec, options),
+        lambda x: predict_heatmaps(lambda y: model(y, training=False), x, spec, protocol),
         input_signature=[tf.TensorSpec((None, *spec.input_size, 3), tf.float32)],
     )
     heatmaps = np.concatenate([run(crops[first : first + _BATCH]).numpy() for first in range(0, len(crops), _BATCH)])
@@ -143,11 +143,11 @@ def compare(reference: Reference, keypoints: np.ndarray, threshold: float | None
 
 
 def prove_saved_model(
-    folder: Path, name: str, model: keras.Model, reference: Reference, options: InferenceOptions
+    folder: Path, name: str, model: keras.Model, reference: Reference, protocol: EvaluationConfig
 ) -> list[Comparison]:
     """Runs all signatures in a fresh process that does not know this package."""
-    bare = make_reference(model, reference.photographs, InferenceOptions(flip_test=False))
-    rounded = make_reference(model, reference.photographs, options, rounded=True)
+    bare = make_reference(model, reference.photographs, EvaluationConfig(flip_test=False))
+    rounded = make_reference(model, reference.photographs, protocol, rounded=True)
     inputs: dict[str, np.ndarray] = {
         "all/crops/crops": reference.crops,
         "all/crops_uint8/crops": rounded.crops.astype(np.uint8),
@@ -189,7 +189,7 @@ def run_saved_model(folder: Path, inputs: dict[str, np.ndarray]) -> dict[str, np
     """
     with tempfile.TemporaryDirectory() as scratch:
         files = [str(Path(scratch) / name) for name in ("inputs.npz", "outputs.npz")]
-        np.savez(files[0], **inputs)
+        np.savez(files[0], allow_pickle=False, **inputs)
         # -I: neither the working folder nor the environment can bring this package in.
         command = [sys.executable, "-I", saved_model_process.__file__, str(folder), *files]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -201,20 +201,18 @@ def run_saved_model(folder: Path, inputs: dict[str, np.ndarray]) -> dict[str, np
 
 
 def prove_file(
-    path: Path, metadata: ArtefactMetadata, reference: Reference, options: InferenceOptions
+    path: Path, metadata: ArtefactMetadata, reference: Reference, protocol: EvaluationConfig
 ) -> list[Comparison]:
     """Runs a TFLite or ONNX file: `crops`, or the bare heatmaps decoded here, and `image` where there is one."""
-    predict, _ = artefacts.load_artefact(
-        path, EvaluationConfig(flip_test=options.flip_test, flip_shift=options.flip_shift)
-    )
+    predict, _ = artefacts.load_artefact(path, protocol)
     milliseconds = _best_time(lambda: predict(reference.crops[:1]))
-    threshold = metadata.keypoint_threshold if metadata.quantize != "none" else None
+    threshold = metadata.protocol.keypoint_threshold if metadata.quantize != "none" else None
     points, maxima = predict(reference.crops)
     row = {"artefact": path.name, "bytes": path.stat().st_size}
-    signature = "heatmaps" if metadata.options is None else "crops"
+    signature = "crops" if metadata.decoded else "heatmaps"
     keypoints = np.concatenate([points, maxima[..., None]], axis=-1)
     rows = [compare(reference, keypoints, threshold, signature=signature, milliseconds=milliseconds, **row)]
-    if path.suffix == ".tflite" and metadata.options is not None:
+    if path.suffix == ".tflite" and metadata.decoded:
         runner = artefacts.tflite_signature(path, "image")
         calls = [{"image": each.image, "boxes": box[None]} for each in reference.photographs for box in each.boxes]
         keypoints = to_crop(reference.matrices, np.concatenate([runner(**call)["keypoints"] for call in calls]))

@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections import defaultdict
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +31,7 @@ def main(folder: str, inputs_path: str, outputs_path: str) -> None:
             value = inputs[name]
             # Bytes travel as uint8: NumPy's own strings lose trailing zeros.
             cases[case, signature][argument] = value.tobytes() if argument == "image_bytes" else value
-    outputs = {}
+    outputs: dict[str, Any] = {}
     loaded = tf.saved_model.load(folder)
     for (case, name), arguments in cases.items():
         function = loaded.signatures[name]
@@ -51,7 +52,7 @@ def main(folder: str, inputs_path: str, outputs_path: str) -> None:
             fetches = {result: tensor.name for result, tensor in signature.outputs.items()}
             for result, value in session.run(fetches, feeds).items():
                 outputs[f"{case}/{name}@session/{result}"] = value
-    np.savez(outputs_path, **outputs)
+    np.savez(outputs_path, allow_pickle=False, **outputs)
 
 
 if __name__ == "__main__":

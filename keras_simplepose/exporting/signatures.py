@@ -47,8 +47,10 @@ def crops_endpoint(
     """Signature `crops`: [B, H, W, 3] RGB of 0–255 → keypoints [B, K, 3] in crop pixels, scores [B]."""
 
     def crops(crops: Any) -> dict[str, Any]:
-        keypoints, maxima = predict_crops(network, ops.cast(crops, "float32"), metadata.spec, metadata.options)
-        return _answer(keypoints, maxima, metadata.keypoint_threshold)
+        keypoints, maxima = predict_crops(
+            network, ops.cast(crops, "float32"), metadata.spec, metadata.protocol, metadata.gather_free
+        )
+        return _answer(keypoints, maxima, metadata.protocol.keypoint_threshold)
 
     return crops, [tf.TensorSpec((batch, *metadata.spec.input_size, 3), dtype, name="crops")]
 
@@ -63,8 +65,8 @@ def image_endpoint(network: Callable[[Any], Any], metadata: ArtefactMetadata, bo
     def image(image: Any, boxes: Any) -> dict[str, Any]:
         usable = usable_boxes(boxes, ops.shape(image)[:2], spec)
         boxes = ops.where(usable[:, None], boxes, ops.convert_to_tensor(_ANY_BOX, "float32"))
-        keypoints, maxima = predict_boxes(network, image, boxes, spec, metadata.options)
-        return _answer(keypoints, maxima, metadata.keypoint_threshold, usable)
+        keypoints, maxima = predict_boxes(network, image, boxes, spec, metadata.protocol, metadata.gather_free)
+        return _answer(keypoints, maxima, metadata.protocol.keypoint_threshold, usable)
 
     return image, [
         tf.TensorSpec((None, None, 3), tf.uint8, name="image"),

@@ -46,7 +46,7 @@ def write_tflite(
         from keras_simplepose.exporting import tflite_graph
     except ImportError as error:
         raise UserError("TFLite export needs ai-edge-litert: pip install 'keras_simplepose[tflite]'") from error
-    batch = 2 if metadata.options and metadata.options.flip_test else 1
+    batch = 2 if metadata.decoded and metadata.protocol.flip_test else 1
     shell = tflite_graph.read_model(_convert(_shell_endpoints(model, metadata, batch)))
     features = keras.Model(model.input, model.get_layer(LAST_LAYER).input)
     if metadata.quantize in (
@@ -84,7 +84,7 @@ def _shell_endpoints(model: keras.Model, metadata: ArtefactMetadata, batch: int)
 
         return shell, [*signature, hole]
 
-    if metadata.options is None:
+    if not metadata.decoded:
         return {"heatmaps": with_hole(lambda network: heatmaps_endpoint(network, metadata.spec, 1))}
     return {
         "crops": with_hole(lambda network: crops_endpoint(network, metadata, 1)),
@@ -118,7 +118,7 @@ def _quantizer(quantize: str, batch: int, calibration: np.ndarray | None) -> Cal
     """The converter's settings for a quantisation."""
 
     def examples() -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-        for crop in calibration:
+        for crop in () if calibration is None else calibration:
             # The mirror image is what a flip test shows the network beside the crop.
             yield "network", {"crops": np.stack([crop, crop[:, ::-1]][:batch])}
 

@@ -151,10 +151,8 @@ def open_source(text: str) -> Source:
 def image_ids(names: Sequence[str]) -> list[int] | None:
     """The image ids that file names state, as COCO's do (000000000139.jpg); None unless all do, each its own."""
     found = [re.search(r"(\d+)$", Path(name).stem) for name in names]
-    if not all(found):
-        return None
-    ids = [int(match.group(1)) for match in found]
-    return ids if len(set(ids)) == len(ids) else None
+    ids = [int(match.group(1)) for match in found if match]
+    return ids if len(set(ids)) == len(names) else None
 
 
 def _is_image(path: Path) -> bool:

@@ -69,7 +69,7 @@ def build_pose_model(
         x = entry.build(x, backbone_weights, alpha)
         for index, (filters, kernel) in enumerate(zip(deconv_filters, deconv_kernels, strict=True)):
             x = _deconv_block(x, filters, kernel, index)
-        spec = PoseSpec(skeleton, tuple(input_size), tuple(x.shape[1:3]), sigma)
+        spec = PoseSpec(skeleton, (input_size[0], input_size[1]), (x.shape[1], x.shape[2]), sigma)
         x = layers.Conv2D(
             len(skeleton.keypoints), 1, kernel_initializer=_head_initializer(), dtype="float32", name="final_layer"
         )(x)

@@ -137,4 +137,5 @@ def example_poses(
     for image_id, group in sorted(persons.by_image().items(), key=nobody_is_seen_well)[:count]:
         record = persons.images[image_id]
         image = read_image(os.path.join(folder, record.file_name), (record.height, record.width))
-        yield image, predictor(image, [person.box for person in group])
+        boxes = PersonBoxes.gathered([(person.box, 1.0) for person in group])
+        yield image, next(predictor.stream([predictor.request(image_id, image, boxes)]))[1]

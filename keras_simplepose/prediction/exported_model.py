@@ -12,7 +12,7 @@ import numpy as np
 
 from keras_simplepose.config import EvaluationConfig
 from keras_simplepose.core.spec import PoseSpec
-from keras_simplepose.prediction.graph import InferenceOptions, predict_crops
+from keras_simplepose.prediction.graph import predict_crops
 from keras_simplepose.utils.errors import UserError
 
 METADATA_NAME = "keras_simplepose.json"  # In assets/ of a SavedModel, in the ZIP that ends a TFLite file.
@@ -30,23 +30,26 @@ class ArtefactMetadata:
 
     Attributes:
         spec: of the network.
-        options: the flip test inside; None where the artefact gives bare heatmaps.
-        keypoint_threshold: of the pose scores it computes.
+        protocol: the flip test inside and the threshold of the pose scores it computes; what else it holds is the
+            caller's business.
+        decoded: whether it gives keypoints; False where it gives bare heatmaps, without any flip test.
+        gather_free: whether it decodes without gathers.
         quantize: "none", or how a TFLite file's weights are stored.
     """
 
     spec: PoseSpec
-    options: InferenceOptions | None
-    keypoint_threshold: float
+    protocol: EvaluationConfig
+    decoded: bool = True
+    gather_free: bool = False
     quantize: str = "none"
 
     def to_json(self) -> str:
         """The metadata as text; the first keys are for readers that know nothing of this package."""
         values: dict[str, Any] = {
-            "decode": self.options is not None,
-            "flip_test": bool(self.options and self.options.flip_test),
-            "flip_shift": bool(self.options and self.options.flip_shift),
-            "keypoint_threshold": self.keypoint_threshold,
+            "decode": self.decoded,
+            "flip_test": self.decoded and self.protocol.flip_test,
+            "flip_shift": self.decoded and self.protocol.flip_shift,
+            "keypoint_threshold": self.protocol.keypoint_threshold,
             "quantize": self.quantize,
             "channels": "RGB, 0 to 255",
         }
@@ -61,11 +64,15 @@ class ArtefactMetadata:
         """
         try:
             values = json.loads(text)
-            options = InferenceOptions(bool(values["flip_test"]), bool(values["flip_shift"]))
+            protocol = EvaluationConfig(
+                flip_test=bool(values["flip_test"]),
+                flip_shift=bool(values["flip_shift"]),
+                keypoint_threshold=float(values["keypoint_threshold"]),
+            )
             return cls(
                 spec=PoseSpec.from_dict(values),
-                options=options if values["decode"] else None,
-                keypoint_threshold=float(values["keypoint_threshold"]),
+                protocol=protocol,
+                decoded=bool(values["decode"]),
                 quantize=str(values["quantize"]),
             )
         except (KeyError, TypeError, ValueError, UserError) as error:
@@ -97,10 +104,10 @@ def load_artefact(path: str | Path, config: EvaluationConfig | None = None) -> t
         raise UserError(f"{path}: no such model")
     loaders = {".tflite": _load_tflite, ".onnx": _load_onnx}
     metadata, signature = loaders.get(path.suffix, _load_saved_model)(path)
-    wanted = InferenceOptions.from_config(config) if config else metadata.options or InferenceOptions()
-    if metadata.options is None:
-        return _decoded(signature, metadata.spec, wanted), metadata.spec
-    _check_options(path, metadata.options, wanted)
+    if not metadata.decoded:
+        return _decoded(signature, metadata.spec, config or EvaluationConfig()), metadata.spec
+    if config:
+        _check_protocol(path, metadata.protocol, config)
 
     def predict(crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         keypoints = signature(crops=crops)["keypoints"]
@@ -109,7 +116,7 @@ def load_artefact(path: str | Path, config: EvaluationConfig | None = None) -> t
     return predict, metadata.spec
 
 
-def _check_options(path: Path, inside: InferenceOptions, wanted: InferenceOptions) -> None:
+def _check_protocol(path: Path, inside: EvaluationConfig, wanted: EvaluationConfig) -> None:
     """Refuses flags that the artefact cannot follow: silently it would be another protocol's AP."""
     for name in ("flip_test", "flip_shift") if inside.flip_test or wanted.flip_test else ():
         has, asked = getattr(inside, name), getattr(wanted, name)
@@ -118,12 +125,12 @@ def _check_options(path: Path, inside: InferenceOptions, wanted: InferenceOption
             raise UserError(f"{path} was exported with {mend}: give {mend} here too, or export it anew")
 
 
-def _decoded(heatmaps: Signature, spec: PoseSpec, options: InferenceOptions) -> CropFunction:
+def _decoded(heatmaps: Signature, spec: PoseSpec, protocol: EvaluationConfig) -> CropFunction:
     """Decodes, and flips if asked to, around an artefact that gives bare heatmaps."""
 
     def predict(crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         network = lambda x: heatmaps(crops=np.asarray(x))["heatmaps"]  # noqa: E731
-        keypoints, maxima = predict_crops(network, crops, spec, options)
+        keypoints, maxima = predict_crops(network, crops, spec, protocol)
         return np.asarray(keypoints), np.asarray(maxima)
 
     return predict
@@ -138,12 +145,11 @@ def _load_saved_model(path: Path) -> tuple[ArtefactMetadata, Signature]:
         loaded = tf.saved_model.load(str(folder))
     except Exception as error:  # Protobuf, checkpoint and file errors of many types.
         raise UserError(f"{folder}: not a SavedModel this TensorFlow can load ({_first_line(error)})") from error
-    signature = loaded.signatures["crops"]
 
     def run(crops: np.ndarray) -> Mapping[str, np.ndarray]:
-        return {name: value.numpy() for name, value in signature(crops=tf.constant(crops)).items()}
+        # Through `loaded`: a signature alone does not hold the variables.
+        return {name: value.numpy() for name, value in loaded.signatures["crops"](crops=tf.constant(crops)).items()}
 
-    run.keep_alive = loaded  # The signature alone does not hold the variables.
     return metadata, run
 
 
@@ -162,7 +168,7 @@ def saved_model_folder(path: Path) -> Path:
 
 def _load_tflite(path: Path) -> tuple[ArtefactMetadata, Signature]:
     metadata = ArtefactMetadata.from_json(_read_tflite_metadata(path), str(path))
-    name = "heatmaps" if metadata.options is None else "crops"
+    name = "crops" if metadata.decoded else "heatmaps"
     runner = tflite_signature(path, name)
 
     def run(crops: np.ndarray) -> Mapping[str, np.ndarray]:

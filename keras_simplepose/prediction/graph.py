@@ -4,7 +4,6 @@ All functions work on tensors, in graphs, and with dynamic numbers of images, pe
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from keras import ops
@@ -14,26 +13,6 @@ from keras_simplepose.core import codecs, flip
 from keras_simplepose.core.geometry import box_to_crop, crop_matrix, invert, transform_points
 from keras_simplepose.core.spec import PoseSpec
 from keras_simplepose.core.warp import warp
-
-
-@dataclass(frozen=True)
-class InferenceOptions:
-    """How heatmaps become keypoints.
-
-    Attributes:
-        flip_test: average with the mirrored crop's heatmaps.
-        flip_shift: move those one column right first.
-        gather_free: decode without gathers, see `codecs.decode`.
-    """
-
-    flip_test: bool = True
-    flip_shift: bool = True
-    gather_free: bool = False
-
-    @classmethod
-    def from_config(cls, config: EvaluationConfig) -> "InferenceOptions":
-        """The options of an evaluation protocol."""
-        return cls(config.flip_test, config.flip_shift)
 
 
 def crop_persons(images: Any, boxes: Any, spec: PoseSpec, image_indices: Any) -> tuple[Any, Any]:
@@ -53,15 +32,15 @@ def crop_persons(images: Any, boxes: Any, spec: PoseSpec, image_indices: Any) ->
     return warp(images, matrices, spec.input_size, image_indices), matrices
 
 
-def predict_heatmaps(network: Callable[[Any], Any], crops: Any, spec: PoseSpec, options: InferenceOptions) -> Any:
-    """Heatmaps [B, h, w, K] float32 of crops [B, H, W, 3], with the flip test if the options say so."""
-    if options.flip_test:
-        return flip.flip_test(network, crops, spec.skeleton.flip_order, options.flip_shift)
+def predict_heatmaps(network: Callable[[Any], Any], crops: Any, spec: PoseSpec, protocol: EvaluationConfig) -> Any:
+    """Heatmaps [B, h, w, K] float32 of crops [B, H, W, 3], with the flip test if the protocol says so."""
+    if protocol.flip_test:
+        return flip.flip_test(network, crops, spec.skeleton.flip_order, protocol.flip_shift)
     return network(crops)
 
 
 def predict_crops(
-    network: Callable[[Any], Any], crops: Any, spec: PoseSpec, options: InferenceOptions
+    network: Callable[[Any], Any], crops: Any, spec: PoseSpec, protocol: EvaluationConfig, gather_free: bool = False
 ) -> tuple[Any, Any]:
     """Keypoints of crops.
 
@@ -69,12 +48,13 @@ def predict_crops(
         network: maps crops [B, H, W, 3] to heatmaps [B, h, w, K] float32.
         crops: [B, H, W, 3] float32 RGB of 0–255.
         spec: of the network.
-        options: flip test and shift.
+        protocol: its flip test and shift count.
+        gather_free: decode without gathers, see `codecs.decode`.
 
     Returns:
         keypoints [B, K, 2] float32 (x, y) in crop pixels; maxima [B, K] float32, the heatmaps' values there.
     """
-    return codecs.decode(predict_heatmaps(network, crops, spec, options), spec.stride, options.gather_free)
+    return codecs.decode(predict_heatmaps(network, crops, spec, protocol), spec.stride, gather_free)
 
 
 def to_image(matrices: Any, keypoints: Any) -> Any:
@@ -83,7 +63,12 @@ def to_image(matrices: Any, keypoints: Any) -> Any:
 
 
 def predict_boxes(
-    network: Callable[[Any], Any], image: Any, boxes: Any, spec: PoseSpec, options: InferenceOptions
+    network: Callable[[Any], Any],
+    image: Any,
+    boxes: Any,
+    spec: PoseSpec,
+    protocol: EvaluationConfig,
+    gather_free: bool = False,
 ) -> tuple[Any, Any]:
     """Keypoints of the persons in the boxes of one image.
 
@@ -92,11 +77,12 @@ def predict_boxes(
         image: [H, W, 3] uint8 or float RGB of 0–255, any size.
         boxes: [N, 4] float32 (x, y, width, height) in image pixels.
         spec: of the network.
-        options: flip test and shift.
+        protocol: its flip test and shift count.
+        gather_free: decode without gathers, see `codecs.decode`.
 
     Returns:
         keypoints [N, K, 2] float32 (x, y) in image pixels; maxima [N, K] float32.
     """
     crops, matrices = crop_persons(image[None], boxes, spec, ops.zeros_like(boxes[:, 0], dtype="int32"))
-    keypoints, maxima = predict_crops(network, crops, spec, options)
+    keypoints, maxima = predict_crops(network, crops, spec, protocol, gather_free)
     return to_image(matrices, keypoints), maxima

@@ -16,7 +16,7 @@ from keras_simplepose.core.poses import Poses
 from keras_simplepose.core.spec import PoseSpec
 from keras_simplepose.models.simple_baselines import load_model, pose_spec
 from keras_simplepose.prediction.exported_model import CropFunction, is_artefact, load_artefact
-from keras_simplepose.prediction.graph import InferenceOptions, crop_persons, predict_crops, predict_heatmaps, to_image
+from keras_simplepose.prediction.graph import crop_persons, predict_crops, predict_heatmaps, to_image
 from keras_simplepose.utils.errors import UserError
 
 # Maps crops [B, H, W, 3] float32 RGB 0–255 to heatmaps [B, h, w, K], all NumPy.
@@ -71,14 +71,13 @@ class PosePredictor:
     def from_model(cls, model: Any, config: EvaluationConfig | None = None) -> "PosePredictor":
         """A predictor for a Keras model; its weights are read at every call, so it may be in training."""
         config, spec = config or EvaluationConfig(), pose_spec(model)
-        options = InferenceOptions.from_config(config)
         signature = [tf.TensorSpec((None, *spec.input_size, 3), tf.float32)]
 
         def network(crops: tf.Tensor) -> tf.Tensor:
             return model(crops, training=False)
 
-        function = tf.function(lambda crops: predict_crops(network, crops, spec, options), input_signature=signature)
-        heatmaps = tf.function(lambda crops: predict_heatmaps(network, crops, spec, options), input_signature=signature)
+        function = tf.function(lambda crops: predict_crops(network, crops, spec, config), input_signature=signature)
+        heatmaps = tf.function(lambda crops: predict_heatmaps(network, crops, spec, config), input_signature=signature)
 
         def predict(crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             keypoints, maxima = function(crops)
@@ -119,9 +118,9 @@ class PosePredictor:
             UserError: an image or box of the wrong shape or type, a box that is not finite or has no extent, lists of
                 unequal length, or a network that gives values that are not finite.
         """
-        if not isinstance(image, list | tuple):
+        if isinstance(image, np.ndarray):
             return next(self.stream([self.request(0, image, boxes, box_scores)]))[1]
-        columns = [[None] * len(image) if column is None else column for column in (boxes, box_scores)]
+        columns: list[Any] = [[None] * len(image) if column is None else column for column in (boxes, box_scores)]
         for name, column in zip(("boxes", "scores"), columns, strict=True):
             if len(column) != len(image):
                 raise UserError(f"{len(image)} images but {name} for {len(column)}; give an entry for each image")

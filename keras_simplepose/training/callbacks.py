@@ -36,7 +36,7 @@ class NonFiniteLossGuard(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Looks at the running mean, which stays NaN once a loss was."""
-        if not math.isfinite(float(logs["loss"])):
+        if logs and not math.isfinite(float(logs["loss"])):
             self._stop("the loss is not finite at", batch)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
@@ -116,7 +116,7 @@ class EpochReport(keras.callbacks.Callback):
         }
         last = epoch + 1 == self.epochs
         if self.evaluation and ((epoch + 1) % self.evaluation.every == 0 or last):
-            row |= self._evaluate(epoch)
+            row |= self._evaluate(epoch, self.evaluation)
         self.rows.append(row)
         waited = time.monotonic() - self._kept
         if last or epoch == self._first_epoch or "AP" in row or waited >= SECONDS_BETWEEN_CHECKPOINTS:
@@ -134,10 +134,10 @@ class EpochReport(keras.callbacks.Callback):
         save_state(self.model, self.workdir, epoch + 1)
         self._kept = time.monotonic()
 
-    def _evaluate(self, epoch: int) -> dict[str, float]:
-        measured = self.model.evaluate(self.evaluation.dataset, verbose=0, return_dict=True)
+    def _evaluate(self, epoch: int, evaluation: EpochEvaluation) -> dict[str, float]:
+        measured = self.model.evaluate(evaluation.dataset, verbose=0, return_dict=True)
         values = {"validation_loss": float(measured["loss"]), "validation_pck": float(measured["pck"])}
-        values |= {name: float(value) for name, value in self.evaluation.average_precision().items()}
+        values |= {name: float(value) for name, value in evaluation.average_precision().items()}
         line = json.dumps({"epoch": epoch} | values)
         with open(self.workdir / "evaluations.jsonl", "a") as stream:
             stream.write(line + "\n")
@@ -160,15 +160,15 @@ class EpochReport(keras.callbacks.Callback):
             if self.examples is not None and ("AP" in row or not self.evaluation):
                 crops, targets, weights = self.model.make_batch(self.examples)
                 heatmaps = self.model.network(crops, training=False)
-                arrays = [np.asarray(value) for value in (crops, targets, weights, heatmaps)]
-                picture = draw_examples(*arrays, self.model.spec)
+                crops, targets, weights, heatmaps = map(np.asarray, (crops, targets, weights, heatmaps))
+                picture = draw_examples(crops, targets, weights, heatmaps, self.model.spec)
                 tf.summary.image("examples", picture[None])
                 with atomic_path(self.workdir / "examples.png") as temporary:
                     tf.io.write_file(str(temporary), tf.io.encode_png(picture))
         self.writer.flush()
 
     def _print(self, epoch: int, row: dict[str, float]) -> None:
-        done = epoch + 1 - self._first_epoch
+        done = epoch + 1 - (self._first_epoch or 0)
         left = (time.monotonic() - self._run_start) / done * (self.epochs - epoch - 1)
         text = f"epoch {epoch + 1}/{self.epochs}: loss {row['loss']:.2e}, PCK {row['pck']:.3f}"
         if "AP" in row:

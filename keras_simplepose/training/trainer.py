@@ -142,8 +142,8 @@ def train(config: TrainingConfig) -> TrainingResult:
         )
     best = workdir / "best.keras"
     model = best if best.exists() else workdir / "last.keras"
-    skipped = dict(getattr(source, "skipped", {}))
-    return TrainingResult(workdir, model, report.rows, skipped, validation and validation.persons)
+    persons = None if validation is None else validation.persons
+    return TrainingResult(workdir, model, report.rows, dict(source.skipped), persons)
 
 
 @contextlib.contextmanager
@@ -153,7 +153,7 @@ def _damage_named(*sources: PatchSource | None) -> Iterator[None]:
         yield
     except tf.errors.OpError as error:
         for source in sources:
-            if getattr(source, "error", None):
+            if source is not None and source.error:
                 # A new one: TensorFlow keeps the source for good, and its error would keep the frames it is raised in.
                 raise UserError(str(source.error)) from error
         raise
@@ -198,7 +198,7 @@ def _new_network(config: TrainingConfig) -> keras.Model:
         alpha=model.alpha,
         precision=config.run.precision,
     )
-    if foreign:
+    if foreign and weights:
         print(load_backbone_weights(network, weights))
     return network
 

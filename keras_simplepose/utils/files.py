@@ -51,7 +51,7 @@ def check_writable(folder: str | os.PathLike) -> None:
     """
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
+        with tempfile.TemporaryFile(dir=Path(folder)):
             pass
     except OSError as error:
         raise UserError(f"cannot write to {folder}: {error.strerror or error}; choose another place") from error

@@ -7,7 +7,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
@@ -46,7 +46,7 @@ def worker_pool(workers: int = 0) -> Iterator[ProcessPoolExecutor]:
 
 def bounded_map(executor: Executor, function: Callable, tasks: Iterable, limit: int) -> Iterator[Any]:
     """Results of `function` in the order of `tasks`, of which at most `limit` are under way or waiting to be taken."""
-    pending = deque()
+    pending: deque[Future] = deque()
     for task in tasks:
         pending.append(executor.submit(function, task))
         if len(pending) >= limit:
@@ -64,7 +64,8 @@ def _begin_worker() -> None:
     parent = multiprocessing.parent_process()
 
     def follow() -> None:
-        parent.join()
+        if parent is not None:
+            parent.join()
         os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()

@@ -118,7 +118,7 @@ def _draw_person(canvas: np.ndarray, poses: Poses, person: int, outline: tuple[i
     # All outlines first, so that none crosses a limb.
     for (a, b), _ in edges:
         layer.line(points[a], points[b], outline, width + 2 * rim, min(opacity[a], opacity[b]))
-    for point in np.flatnonzero(drawable):
+    for point in np.flatnonzero(drawable).tolist():
         layer.disc(points[point], outline, radius + rim, opacity[point])
     for (a, b), side in edges:
         layer.line(points[a], points[b], colors[side], width, min(opacity[a], opacity[b]))

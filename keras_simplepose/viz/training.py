@@ -4,6 +4,7 @@ Drawn with Matplotlib on its own canvas: no window, no global state.
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -54,7 +55,7 @@ def draw_examples(
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
-def _draw_skeleton(axis, pixels: np.ndarray, points: np.ndarray, drawn: np.ndarray, spec: PoseSpec) -> None:
+def _draw_skeleton(axis: Any, pixels: np.ndarray, points: np.ndarray, drawn: np.ndarray, spec: PoseSpec) -> None:
     height, width = spec.input_size
     axis.imshow(pixels)
     for first, second in spec.skeleton.edges:

@@ -16,7 +16,7 @@ from keras_simplepose.evaluation.codec_ceiling import codec_ceiling, codec_spec
 from keras_simplepose.evaluation.evaluator import evaluate_pckh, evaluate_predictor
 from keras_simplepose.media import images as images_module
 from keras_simplepose.prediction import data_set as data_set_prediction
-from keras_simplepose.prediction.graph import InferenceOptions, predict_crops
+from keras_simplepose.prediction.graph import predict_crops
 from keras_simplepose.prediction.predictor import PosePredictor, Poses
 from keras_simplepose.prediction.suppression import suppress
 from keras_simplepose.utils.errors import UserError
@@ -208,7 +208,7 @@ def test_a_trained_network_finds_real_people(shared_data):
         return ops.convert_to_tensor(np.concatenate(found).transpose(0, 2, 3, 1))
 
     def predict(crops):
-        return tuple(np.asarray(part) for part in predict_crops(heatmaps, crops, spec, InferenceOptions()))
+        return tuple(np.asarray(part) for part in predict_crops(heatmaps, crops, spec, EvaluationConfig()))
 
     persons = load_persons(shared_data / "annotations" / "person_keypoints_val.json", COCO17)
     result = evaluate_predictor(PosePredictor(predict, spec), persons, shared_data / "images" / "val", progress=False)

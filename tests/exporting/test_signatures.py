@@ -150,7 +150,9 @@ def test_what_is_no_artefact_is_one_line_of_error(tmp_path, name):
 
 def test_metadata_survive_and_damage_is_named(exported):
     spec = pose_spec(load_model(exported / "pose.keras"))
-    metadata = ArtefactMetadata(spec, None, 0.3, "int8")
+    metadata = ArtefactMetadata(
+        spec, EvaluationConfig(flip_test=False, flip_shift=False, keypoint_threshold=0.3), False, quantize="int8"
+    )
     assert ArtefactMetadata.from_json(metadata.to_json(), "x") == metadata
     with pytest.raises(UserError, match="x: its metadata are damaged"):
         ArtefactMetadata.from_json("{}", "x")

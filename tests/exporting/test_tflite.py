@@ -6,20 +6,19 @@ from export_models import photograph, random_crops, small_model
 
 from keras_simplepose import EvaluationConfig, PosePredictor, UserError, pose_spec
 from keras_simplepose.prediction.exported_model import METADATA_NAME, ArtefactMetadata, tflite_signature
-from keras_simplepose.prediction.graph import InferenceOptions
 
 pytest.importorskip("ai_edge_litert")
 
 from keras_simplepose.exporting import tflite_graph  # noqa: E402
 from keras_simplepose.exporting.tflite import write_tflite  # noqa: E402
 
-BARE = InferenceOptions(flip_test=False)
+BARE = EvaluationConfig(flip_test=False)
 
 
-def write(tmp_path, options=BARE, quantize="none", calibration=None):
+def write(tmp_path, decoded=True, gather_free=False, quantize="none", calibration=None):
     model = small_model()
     path = tmp_path / "pose.tflite"
-    write_tflite(model, path, ArtefactMetadata(pose_spec(model), options, 0.2, quantize), calibration)
+    write_tflite(model, path, ArtefactMetadata(pose_spec(model), BARE, decoded, gather_free, quantize), calibration)
     return model, path
 
 
@@ -64,7 +63,7 @@ def test_photographs_of_any_size(exported):
 
 
 def test_gather_free_decoding_gathers_nothing_and_changes_nothing(tmp_path):
-    model, path = write(tmp_path, InferenceOptions(flip_test=False, gather_free=True))
+    model, path = write(tmp_path, gather_free=True)
     assert not {"GATHER", "GATHER_ND", "ARG_MAX"} & operators(path, "crops")
     config = EvaluationConfig(flip_test=False)
     expected = PosePredictor.from_model(model, config)(photograph(), [[20, 10, 60, 90]])
@@ -73,7 +72,7 @@ def test_gather_free_decoding_gathers_nothing_and_changes_nothing(tmp_path):
 
 
 def test_bare_heatmaps_are_decoded_by_the_predictor_as_the_flags_say(tmp_path):
-    model, path = write(tmp_path, options=None)
+    model, path = write(tmp_path, decoded=False)
     assert tflite_signature(path, "heatmaps")(crops=random_crops(1))["heatmaps"].shape == (1, 16, 16, 17)
     for config in (EvaluationConfig(), EvaluationConfig(flip_test=False)):
         expected = PosePredictor.from_model(model, config)(photograph(), [[20, 10, 60, 90]])

@@ -7,7 +7,7 @@ from keras_simplepose.config import EvaluationConfig
 from keras_simplepose.core.skeletons import COCO17
 from keras_simplepose.core.spec import PoseSpec
 from keras_simplepose.models.layers import Heatmaps
-from keras_simplepose.prediction.graph import InferenceOptions, crop_persons, predict_boxes
+from keras_simplepose.prediction.graph import crop_persons, predict_boxes
 from keras_simplepose.prediction.predictor import PosePredictor
 from keras_simplepose.utils.errors import UserError
 
@@ -75,7 +75,7 @@ def test_batches_are_filled_across_images():
 def test_the_predictor_is_predict_boxes(network):
     image, where = photograph(), boxes(5).astype(np.float32)
     poses = PosePredictor.from_model(network)(image, where)
-    options = InferenceOptions()
+    options = EvaluationConfig()
     points, maxima = predict_boxes(network, keras.ops.convert_to_tensor(image), where, SPEC, options)
     np.testing.assert_allclose(poses.keypoints[..., :2], points, atol=1e-3)
     np.testing.assert_allclose(poses.keypoints[..., 2], maxima, atol=1e-5)

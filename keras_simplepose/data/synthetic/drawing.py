@@ -88,11 +88,11 @@ def _smooth_noise(rng: np.random.Generator, size: tuple[int, int], octaves: int)
     persistence = rng.uniform(0.3, 0.7)
     field = np.zeros((1, 1, 3), np.float32)
     for octave in range(octaves):
-        shape = tuple(max(2, side >> (octaves - 1 - octave)) for side in size)
-        detail = rng.random((*shape, 3), np.float32)
+        height, width = (max(2, side >> (octaves - 1 - octave)) for side in size)
+        detail = rng.random((height, width, 3), np.float32)
         detail -= 0.5
         detail *= 2 * persistence**octave
-        detail += _enlarge(field, shape)
+        detail += _enlarge(field, (height, width))
         field = detail
     return field
 
@@ -152,7 +152,7 @@ def draw_obstacle(
         labels: [H, W] int16, changed in place: 0 where the obstacle is.
         boxes: (left, top, right, bottom) of the people drawn so far, pixels.
     """
-    left, top, right, bottom = 0, 0, labels.shape[1], labels.shape[0]
+    left, top, right, bottom = 0.0, 0.0, float(labels.shape[1]), float(labels.shape[0])
     if boxes and rng.random() < 0.7:
         left, top, right, bottom = boxes[rng.integers(len(boxes))]
         top = 0.7 * top + 0.3 * bottom  # furniture hides legs more often than faces

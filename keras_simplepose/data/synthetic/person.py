@@ -196,7 +196,8 @@ def _sample_joints(rng: np.random.Generator) -> tuple[dict[str, np.ndarray], np.
 
 
 def _clothes_colour(rng: np.random.Generator) -> tuple[float, float, float]:
-    return tuple(255 * value for value in colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.1, 0.9), rng.uniform(0.2, 1)))
+    red, green, blue = colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.1, 0.9), rng.uniform(0.2, 1))
+    return 255 * red, 255 * green, 255 * blue
 
 
 def _capsule(start: np.ndarray, start_radius: float, end: np.ndarray, end_radius: float) -> tuple[float, ...]:

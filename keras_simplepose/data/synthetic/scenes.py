@@ -69,7 +69,7 @@ def _place(
 ) -> tuple[np.ndarray, tuple[float, ...]]:
     """The pixel of a figure's origin, and its box; of several candidates the one that covers least of the others."""
     left, top, right, bottom = (pixels * value for value in figure.extent())
-    best = None
+    best: tuple[float, np.ndarray, tuple[float, float, float, float]] | None = None
     for _ in range(4):
         x = rng.uniform(0.08, 0.92) * size[1] - (left + right) / 2
         y = rng.uniform(0.2, 1.0) * max(size[0] - (bottom - top), 0.0) - top
@@ -82,6 +82,7 @@ def _place(
         overlap = _box_overlap(box, others)
         if best is None or overlap < best[0]:
             best = (overlap, np.array((x, y)), box)
+    assert best  # There is at least one try.
     return best[1], best[2]
 
 
@@ -91,7 +92,7 @@ def _keypoint_values(
     """COCO's 3 K numbers; box (x, y, width, height) is the visible silhouette's."""
     points = np.round(keypoints, 2)
     limits = np.array(labels.shape[::-1]) - 1
-    inside = ((points >= 0) & (points <= limits)).all(axis=1)
+    inside = np.all((points >= 0) & (points <= limits), axis=1)
     x, y = np.round(np.where(inside[:, None], points, 0)).astype(int).T
     groups = labels[y, x] - first_label + 1
     seen = (groups[:, None] == _KEYPOINT_GROUPS).any(axis=1) & ~turned_away
@@ -216,7 +217,7 @@ def _write_all_scenes(
 
 def _coco_file(scenes: list[list[dict[str, Any]]], seed: int, image_size: tuple[int, int]) -> dict[str, Any]:
     """The annotation file's content."""
-    annotations = []
+    annotations: list[dict[str, Any]] = []
     for image_id, people in enumerate(scenes, start=1):
         for person in people:
             annotations.append({"id": len(annotations) + 1, "image_id": image_id} | person)

@@ -8,7 +8,7 @@ from typing import Any
 from keras import applications
 
 from keras_simplepose.models.backbones.mobilenet import mobilenet_v2
-from keras_simplepose.models.backbones.resnet import BOTTLENECK_DEPTHS, STAGES, resnet
+from keras_simplepose.models.backbones.resnet import BOTTLENECK_DEPTHS, STAGES, Style, resnet
 from keras_simplepose.utils.errors import UserError
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)  # RGB, 0–255: torchvision's (.485, .456, .406) × 255.
@@ -58,7 +58,7 @@ def _application(constructor: Callable[..., Any], takes_alpha: bool = False, **o
     return build
 
 
-def _own_resnet(depth: int, style: str) -> Callable[..., Any]:
+def _own_resnet(depth: int, style: Style) -> Callable[..., Any]:
     return lambda x, weights, alpha: resnet(x, depth, style, alpha)
 
 
