@@ -100,7 +100,13 @@ class RunConfig:
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """Protocol of evaluation and prediction."""
+    """Protocol of evaluation and prediction.
+
+    Example:
+        >>> from keras_simplepose import EvaluationConfig
+        >>> EvaluationConfig(flip_test=False).nms_threshold
+        0.9
+    """
 
     flip_test: bool = option(True, "average the heatmaps with those of the mirrored crop [paper]")
     flip_shift: bool = option(True, "move the mirrored heatmaps one column right before averaging [paper]")

@@ -17,6 +17,15 @@ class Poses:
         boxes: [N, 4] float32 (x, y, width, height) in image pixels, as given.
         reliable: [N, K] bool, the point's score exceeds the threshold and it lies inside the image.
         skeleton: of the keypoints.
+
+    Example:
+        >>> import numpy as np
+        >>> from keras_simplepose import Poses, load_skeleton
+        >>> nobody = Poses(
+        ...     np.zeros((0, 17, 3)), np.zeros(0), np.zeros((0, 4)), np.zeros((0, 17), bool), load_skeleton("coco17")
+        ... )
+        >>> len(nobody)
+        0
     """
 
     keypoints: np.ndarray

@@ -29,6 +29,12 @@ class Skeleton:
         edges: index pairs to connect when drawing.
         sigmas: K OKS constants (COCO's per-keypoint standard deviation), each > 0.
         upper_body: indices that half-body augmentation calls upper; the others are lower.
+
+    Example:
+        >>> from keras_simplepose import Skeleton
+        >>> hand = Skeleton("hand", ("wrist", "left_thumb", "right_thumb"), ((1, 2),), ((0, 1), (0, 2)), (0.05,) * 3)
+        >>> hand.flip_order.tolist()
+        [0, 2, 1]
     """
 
     name: str
@@ -144,6 +150,11 @@ def load_skeleton(name_or_path: str) -> Skeleton:
 
     Raises:
         UserError: no such skeleton or file, or a fault in the file, named.
+
+    Example:
+        >>> from keras_simplepose import load_skeleton
+        >>> load_skeleton("coco17").keypoints[:3]
+        ('nose', 'left_eye', 'right_eye')
     """
     if name_or_path in SKELETONS:
         return SKELETONS[name_or_path]

@@ -23,6 +23,11 @@ class PoseSpec:
         sigma: of the Gaussian targets, in heatmap pixels.
         codec: how heatmaps are read; "quarter_offset" is the paper's.
         box_padding: factor by which boxes are widened before cropping.
+
+    Example:
+        >>> from keras_simplepose import PoseSpec, load_skeleton
+        >>> PoseSpec(load_skeleton("coco17"), input_size=(256, 192), heatmap_size=(64, 48), sigma=2.0).stride
+        4.0
     """
 
     skeleton: Skeleton

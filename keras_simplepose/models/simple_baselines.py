@@ -52,6 +52,12 @@ def build_pose_model(
 
     Raises:
         UserError: an unknown backbone, a size that is no multiple of 32, an unsupported kernel.
+
+    Example:
+        >>> from keras_simplepose import build_pose_model
+        >>> small = {"input_size": (64, 64), "deconv_filters": (8,), "deconv_kernels": (4,)}
+        >>> build_pose_model("mobilenetv2", alpha=0.35, **small).output_shape
+        (None, 4, 4, 17)
     """
     entry = get_backbone(backbone)
     skeleton = load_skeleton(skeleton) if isinstance(skeleton, str) else skeleton
@@ -131,6 +137,12 @@ def pose_spec(model: keras.Model) -> PoseSpec:
 
     Raises:
         UserError: it carries none, so it is no network of this package.
+
+    Example:
+        >>> from keras_simplepose import build_pose_model, pose_spec
+        >>> small = {"input_size": (64, 64), "deconv_filters": (8,), "deconv_kernels": (4,)}
+        >>> pose_spec(build_pose_model("mobilenetv2", alpha=0.35, **small)).heatmap_size
+        (4, 4)
     """
     for layer in reversed(model.layers):
         if isinstance(layer, Heatmaps):
@@ -143,6 +155,15 @@ def load_model(path: str | Path) -> keras.Model:
 
     Raises:
         UserError: the file is missing, damaged, or no pose network.
+
+    Example:
+        >>> import tempfile
+        >>> from keras_simplepose import build_pose_model, load_model, save_model
+        >>> small = {"input_size": (64, 64), "deconv_filters": (8,), "deconv_kernels": (4,)}
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_model(build_pose_model("mobilenetv2", alpha=0.35, **small), f"{folder}/pose.keras")
+        ...     load_model(f"{folder}/pose.keras").name
+        'pose_mobilenetv2'
     """
     path = Path(path)
     if not path.is_file():
@@ -167,6 +188,17 @@ def save_model(model: keras.Model, path: str | Path) -> None:
 
     Raises:
         UserError: the place cannot be written to.
+
+    Example:
+        >>> import tempfile
+        >>> from keras_simplepose import UserError, build_pose_model, save_model
+        >>> small = {"input_size": (64, 64), "deconv_filters": (8,), "deconv_kernels": (4,)}
+        >>> with tempfile.NamedTemporaryFile() as file:
+        ...     try:
+        ...         save_model(build_pose_model("mobilenetv2", alpha=0.35, **small), f"{file.name}/pose.keras")
+        ...     except UserError as error:
+        ...         print("cannot write" in str(error))
+        True
     """
     with atomic_path(path) as temporary:
         model.save(temporary)

@@ -43,7 +43,19 @@ class PredictionRequest:
 
 
 class PosePredictor:
-    """Finds the keypoints of the persons in given boxes, exactly as evaluation and the exported files do."""
+    """Finds the keypoints of the persons in given boxes, exactly as evaluation and the exported files do.
+
+    Example:
+        >>> import numpy as np
+        >>> from keras_simplepose import EvaluationConfig, PosePredictor, build_pose_model
+        >>> small = {"input_size": (64, 64), "deconv_filters": (8,), "deconv_kernels": (4,)}
+        >>> model = build_pose_model("mobilenetv2", alpha=0.35, **small)  # or PosePredictor.load("pose.keras")
+        >>> predictor = PosePredictor.from_model(model, EvaluationConfig(flip_test=False))
+        >>> photograph = np.zeros((120, 160, 3), np.uint8)
+        >>> poses = predictor(photograph, boxes=[[20, 10, 50, 100], [80, 10, 50, 100]])
+        >>> poses.keypoints.shape
+        (2, 17, 3)
+    """
 
     def __init__(
         self,
