@@ -12,6 +12,7 @@ from keras_simplepose.benchmarks.rows import Row, interleaved, make_rows
 from keras_simplepose.config import BenchmarkConfig, ModelConfig, OptimizationConfig
 from keras_simplepose.models.losses import keypoint_mse
 from keras_simplepose.models.simple_baselines import build_pose_model, pose_spec
+from keras_simplepose.training.optimizers import PyTorchAdam
 from keras_simplepose.utils.errors import UserError
 
 BACKBONE = "resnet50_pytorch"
@@ -55,7 +56,7 @@ def _timed(step: Callable[[], Any], steps: int) -> Callable[[], float]:
 
 
 def _adam(optimization: OptimizationConfig) -> keras.optimizers.Optimizer:
-    return keras.optimizers.Adam(optimization.learning_rate, epsilon=optimization.adam_epsilon)
+    return PyTorchAdam(optimization.learning_rate, epsilon=optimization.adam_epsilon)
 
 
 def _keras_step(network: keras.Model, compiled: bool, *batch: np.ndarray) -> Callable[[], Any]:

@@ -42,6 +42,7 @@ from keras_simplepose.training.callbacks import (
     NonFiniteLossGuard,
 )
 from keras_simplepose.training.devices import choose_jit_compile, make_strategy
+from keras_simplepose.training.optimizers import PyTorchAdam
 from keras_simplepose.training.schedule import TrainingSchedule
 from keras_simplepose.training.training_model import TrainingModel
 from keras_simplepose.utils.errors import UserError
@@ -204,9 +205,9 @@ def _new_network(config: TrainingConfig) -> keras.Model:
 
 
 def make_optimizer(config: TrainingConfig, steps_per_epoch: int) -> keras.optimizers.Optimizer:
-    """Adam with the run's schedule; with loss scaling where float16 needs it."""
+    """The release's Adam with the run's schedule; with loss scaling where float16 needs it."""
     optimization = config.optimization
-    optimizer = keras.optimizers.Adam(
+    optimizer = PyTorchAdam(
         TrainingSchedule.from_config_and_steps(optimization, steps_per_epoch),
         *ADAM_BETAS,
         epsilon=optimization.adam_epsilon,

@@ -28,6 +28,7 @@ from keras_simplepose.data.synthetic.scenes import make_synthetic_dataset
 from keras_simplepose.models.simple_baselines import load_model, save_model
 from keras_simplepose.training.callbacks import NonFiniteLossGuard
 from keras_simplepose.training.devices import STEPS_WORTH_TIMING, choose_jit_compile, make_strategy
+from keras_simplepose.training.optimizers import PyTorchAdam
 from keras_simplepose.training.schedule import TrainingSchedule
 from keras_simplepose.training.trainer import TrainingConfig, build_network, make_optimizer, train, training_source
 from keras_simplepose.training.training_model import TrainingModel
@@ -294,7 +295,7 @@ def test_validation_needs_images_too(data, tmp_path):
 def test_the_optimiser_is_the_papers():
     config = TrainingConfig()
     optimizer = make_optimizer(config, steps_per_epoch=7)
-    assert type(optimizer) is keras.optimizers.Adam
+    assert type(optimizer) is PyTorchAdam
     assert (optimizer.beta_1, optimizer.beta_2, optimizer.epsilon) == (0.9, 0.999, 1e-8)
     assert not optimizer.weight_decay and not optimizer.clipnorm and not optimizer.use_ema
     schedule = optimizer._learning_rate
