@@ -86,7 +86,7 @@ def image_crops(path: str | Path, input_size: tuple[int, int]) -> np.ndarray:
         box = np.array([[0, 0, image.shape[1], image.shape[0]]], np.float32)
         center, width = geometry.box_to_crop(box, input_size)
         matrix = geometry.crop_matrix(center, width, input_size)
-        crops.append(np.asarray(sampler.warp(image[None, :, :, ::-1].copy(), matrix, input_size))[0])
+        crops.append(np.asarray(sampler.warp_rounded(image[None, :, :, ::-1].copy(), matrix, input_size))[0])
     return np.stack(crops)
 
 

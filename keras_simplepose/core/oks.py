@@ -32,6 +32,8 @@ def nms(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Greedy OKS suppression: from the highest score down, drops every pose with OKS > threshold to a kept one.
 
+    Of poses that score the same the later comes first, as in the release.
+
     Args:
         keypoints: [N, K, 2] (x, y) in pixels, the poses of one image.
         areas: [N] in square pixels.
@@ -42,7 +44,7 @@ def nms(
     Returns:
         indices of the kept poses, best first, and their scores.
     """
-    order = np.argsort(-scores, kind="stable")
+    order = _best_first(scores)
     similarity = oks_matrix(keypoints, areas, keypoints, areas, sigmas)
     kept: list[int] = []
     for index in order:
@@ -56,21 +58,27 @@ def soft_nms(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Soft OKS suppression: each chosen pose multiplies the others' scores by exp(−OKS² / threshold).
 
-    Arguments as `nms`, and `keep`: how many poses are kept at most (20 in the release's later code).
+    The lowered scores only choose; a kept pose keeps its own, as in the release's later code.
+    Arguments as `nms`, and `keep`: how many poses are kept at most (20 in that code).
 
     Returns:
-        indices of the kept poses in the order chosen, and their lowered scores.
+        indices of the kept poses in the order chosen, and their scores, which need not fall in that order.
     """
     similarity = oks_matrix(keypoints, areas, keypoints, areas, sigmas)
-    scores = np.array(scores, dtype=np.float64)
-    left = np.argsort(-scores, kind="stable")
+    lowered = np.array(scores, dtype=np.float64)
+    left = _best_first(lowered)
     kept: list[int] = []
     while len(left) and len(kept) < keep:
         best, left = left[0], left[1:]
         kept.append(best)
-        scores[left] *= np.exp(-np.square(similarity[best, left]) / threshold)
-        left = left[np.argsort(-scores[left], kind="stable")]
+        lowered[left] *= np.exp(-np.square(similarity[best, left]) / threshold)
+        left = left[_best_first(lowered[left])]
     return np.array(kept, dtype=np.int64), scores[kept]
+
+
+def _best_first(scores: np.ndarray) -> np.ndarray:
+    """Indices from the highest score down; of equal ones the later first, as the release's reversed sort has them."""
+    return np.argsort(scores, kind="stable")[::-1]
 
 
 def pose_scores(box_scores: Any, maxima: Any, threshold: float) -> Any:

@@ -16,7 +16,7 @@ from keras_simplepose.core import codecs
 from keras_simplepose.core.flip import flip_keypoint_order
 from keras_simplepose.core.geometry import crop_matrix, points_to_crop, transform_points
 from keras_simplepose.core.spec import PoseSpec
-from keras_simplepose.core.warp import warp
+from keras_simplepose.core.warp import warp_rounded
 
 HALF_BODY_LEAST = 3  # Labelled keypoints the chosen half must have (mmpose).
 
@@ -130,7 +130,7 @@ def apply_transformation(
     matrix = crop_matrix(
         center + transformation.shift * extent, crop_width, spec.input_size, transformation.degrees, transformation.flip
     )
-    crops = warp(batch["image"], matrix, spec.input_size)
+    crops = warp_rounded(batch["image"], matrix, spec.input_size)
     keypoints = transform_points(matrix, batch["keypoints"])
     order, mirrored = spec.skeleton.flip_order, transformation.flip[:, None] > 0
     visible = ops.where(mirrored, flip_keypoint_order(batch["visible"], order, 1), batch["visible"])

@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_simplepose.core.geometry import crop_matrix
 from keras_simplepose.core.spec import PoseSpec
-from keras_simplepose.core.warp import warp
+from keras_simplepose.core.warp import warp_rounded
 from keras_simplepose.data.coco import load_persons
 from keras_simplepose.data.pipeline import PreparedSource
 from keras_simplepose.data.prepared_set import MANIFEST, read_manifest
@@ -100,5 +100,5 @@ def calibration_crops(folder: str, annotations: str, spec: PoseSpec, count: int)
     crops = []
     for patch in source.serial(0, 0).map(source.decode).take(count):
         matrix = crop_matrix(patch["center"][None], patch["crop_width"][None], spec.input_size)
-        crops.append(np.asarray(warp(patch["image"][None], matrix, spec.input_size))[0])
+        crops.append(np.asarray(warp_rounded(patch["image"][None], matrix, spec.input_size))[0])
     return np.stack(crops)

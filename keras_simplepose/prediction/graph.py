@@ -12,7 +12,7 @@ from keras_simplepose.config import EvaluationConfig
 from keras_simplepose.core import codecs, flip
 from keras_simplepose.core.geometry import box_to_crop, crop_matrix, invert, transform_points
 from keras_simplepose.core.spec import PoseSpec
-from keras_simplepose.core.warp import warp
+from keras_simplepose.core.warp import warp_rounded
 
 
 def crop_persons(images: Any, boxes: Any, spec: PoseSpec, image_indices: Any) -> tuple[Any, Any]:
@@ -29,7 +29,7 @@ def crop_persons(images: Any, boxes: Any, spec: PoseSpec, image_indices: Any) ->
     """
     center, crop_width = box_to_crop(boxes, spec.input_size, spec.box_padding)
     matrices = crop_matrix(center, crop_width, spec.input_size)
-    return warp(images, matrices, spec.input_size, image_indices), matrices
+    return warp_rounded(images, matrices, spec.input_size, image_indices), matrices
 
 
 def predict_heatmaps(network: Callable[[Any], Any], crops: Any, spec: PoseSpec, protocol: EvaluationConfig) -> Any:

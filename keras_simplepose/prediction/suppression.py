@@ -13,8 +13,7 @@ def suppress(poses: Poses, spec: PoseSpec, config: EvaluationConfig) -> tuple[np
     """Suppresses duplicate poses of one image by OKS, the area of a pose being that of its padded crop.
 
     Returns:
-        indices of the poses kept, best first, and their scores, which soft suppression lowers. Without suppression all
-        are kept, in their order.
+        indices of the poses kept, best first, and their scores. Without suppression all are kept, in their order.
     """
     if config.nms == "none" or not len(poses):
         return np.arange(len(poses)), poses.scores

@@ -80,12 +80,13 @@ def test_nms_drops_above_the_threshold_only():
 
 
 def slow_soft_nms(keypoints, areas, scores, threshold, keep):
-    """The definition, one pair at a time."""
+    """The definition, one pair at a time: which are kept, in order."""
     rest = {index: float(score) for index, score in enumerate(scores)}
     chosen = []
     while rest and len(chosen) < keep:
         best = max(rest, key=rest.get)
-        chosen.append((best, rest.pop(best)))
+        del rest[best]
+        chosen.append(best)
         for index in rest:
             area = (areas[best] + areas[index]) / 2
             squared = ((keypoints[best] - keypoints[index]) ** 2).sum(1)
@@ -99,11 +100,27 @@ def slow_soft_nms(keypoints, areas, scores, threshold, keep):
 def test_soft_nms_is_its_definition(seed, count, threshold, keep):
     keypoints, areas, scores = poses(seed, count)
     before = scores.copy()
-    kept, lowered = soft_nms(keypoints, areas, scores, SIGMAS, threshold, keep)
-    expected = slow_soft_nms(keypoints, areas, scores, threshold, keep)
-    assert list(kept) == [index for index, _ in expected]
-    np.testing.assert_allclose(lowered, [score for _, score in expected])
+    kept, kept_scores = soft_nms(keypoints, areas, scores, SIGMAS, threshold, keep)
+    assert list(kept) == slow_soft_nms(keypoints, areas, scores, threshold, keep)
     np.testing.assert_array_equal(scores, before)
+    np.testing.assert_array_equal(kept_scores, before[kept])
+
+
+def test_soft_nms_chooses_by_lowered_scores_and_keeps_the_original_ones():
+    """A copy of the best comes after a weaker pose that stands apart, and still has its higher score."""
+    keypoints, areas, _ = poses(0, 1)
+    keypoints = np.concatenate([keypoints, keypoints, keypoints + 1000])
+    kept, scores = soft_nms(keypoints, np.repeat(areas, 3), np.array([0.9, 0.8, 0.5]), SIGMAS, 0.9, 20)
+    assert list(kept) == [0, 2, 1] and list(scores) == [0.9, 0.5, 0.8]
+
+
+def test_of_equal_scores_the_later_pose_comes_first():
+    """In the soft variant the rest are sorted anew after each choice, which turns equal ones round, as in the release."""
+    keypoints, areas, _ = poses(0, 1)
+    keypoints = np.concatenate([keypoints, keypoints, keypoints + 1000, keypoints + 1000])
+    arguments = keypoints, np.repeat(areas, 4), np.array([0.5, 0.5, 0.7, 0.7]), SIGMAS, 0.9
+    assert list(nms(*arguments)[0]) == [3, 1]
+    assert list(soft_nms(*arguments, 2)[0]) == [3, 0]
 
 
 def test_no_poses_are_no_poses():

@@ -2,9 +2,10 @@ import cv2
 import keras
 import numpy as np
 import tensorflow as tf
+from oracles import OPENCV_IS_EXACT
 
 from keras_simplepose.core.geometry import crop_matrix, invert, transform_points
-from keras_simplepose.core.warp import warp
+from keras_simplepose.core.warp import warp, warp_rounded
 
 SIZE = (64, 48)
 
@@ -34,6 +35,27 @@ def test_it_agrees_with_opencv():
     for output, matrix in zip(ours, affines, strict=True):
         theirs = cv2.warpAffine(image, matrix.astype(np.float64), SIZE[::-1], flags=cv2.INTER_LINEAR)
         assert np.abs(output - theirs).mean() <= 0.5  # OpenCV rounds positions to 1/32 pixel.
+
+
+def test_rounded_it_is_opencvs_byte_for_byte():
+    image, affines = natural_image(), matrices(12)
+    ours = np.asarray(warp_rounded(image[None], affines, SIZE, np.zeros(12, np.int32)))
+    theirs = [
+        cv2.warpAffine(image, matrix.astype(np.float64), SIZE[::-1], flags=cv2.INTER_LINEAR) for matrix in affines
+    ]
+    difference = np.abs(ours - np.stack(theirs))
+    if OPENCV_IS_EXACT:
+        assert difference.max() <= 1 and np.mean(difference > 0) < 5e-3
+    else:
+        assert difference.mean() <= 0.5
+
+
+def test_halves_round_as_opencv_rounds_them():
+    image = np.arange(0, 40, dtype=np.uint8).reshape(1, 1, 40, 1)  # Half a pixel on lies half a level on.
+    half = np.array([[1, 0, 0.5], [0, 1, 0]], np.float32)
+    ours = np.asarray(warp_rounded(image, half[None], (1, 40)))[0, 0, :, 0]
+    np.testing.assert_array_equal(ours, np.round(np.arange(40) - 0.5).clip(0))
+    np.testing.assert_array_equal(ours, cv2.warpAffine(image[0], half.astype(np.float64), (40, 1))[0])
 
 
 def test_it_agrees_with_tensorflow():

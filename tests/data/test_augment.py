@@ -48,6 +48,35 @@ def test_the_papers_draws():
     assert not drawn["shift"].any() and not drawn["half"].any()
 
 
+def released_draws(count, seed):
+    """As the release draws, one person after the other: (scale, degrees, flip)."""
+    random = np.random.RandomState(seed)
+    rows = []
+    for _ in range(count):
+        scale = np.clip(random.randn() * 0.3 + 1, 1 - 0.3, 1 + 0.3)
+        degrees = np.clip(random.randn() * 40, -40 * 2, 40 * 2) if random.rand() <= 0.6 else 0
+        rows.append((scale, degrees, random.rand() <= 0.5))
+    return np.array(rows, np.float64)
+
+
+def test_draws_agree_with_the_releases_over_five_seeds():
+    """Every moment's mean over the seeds within four deviations of sampling noise of the release's."""
+    ours, theirs = [], []
+    for seed in range(5):
+        drawn = draw(AugmentationConfig(), 5402, seed=seed, step=seed)
+        columns = np.stack([drawn["scale"], drawn["degrees"], drawn["flip"]], axis=-1).astype(np.float64)
+        for found, rows in ((ours, columns), (theirs, released_draws(5402, seed))):
+            scale, degrees, flip = rows.T
+            at_limits = [scale < 0.7 + 1e-6, scale > 1.3 - 1e-6, np.abs(degrees) >= 80, degrees == 0]
+            found.append([scale, scale**2, degrees / 80, (degrees / 80) ** 2, np.abs(degrees / 80), flip, *at_limits])
+    ours, theirs = (
+        np.array(found, np.float64).transpose(1, 0, 2).reshape(len(found[0]), -1) for found in (ours, theirs)
+    )
+    noise = np.sqrt((ours.var(axis=1) + theirs.var(axis=1)) / ours.shape[1])
+    apart = np.abs(ours.mean(axis=1) - theirs.mean(axis=1)) / noise
+    assert apart.max() < 4, apart
+
+
 def test_the_newer_draws():
     drawn = draw(EVERYTHING)
     shifted = drawn["shift"][drawn["shift"].any(axis=1)]
