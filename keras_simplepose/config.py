@@ -77,7 +77,9 @@ class OptimizationConfig:
     drop_epochs: tuple[int, ...] = option((90, 120), "0-based epochs at whose start the learning rate drops [paper]")
     drop_factor: float = option(0.1, "what it is multiplied with then [paper]")
     warmup_steps: int = option(0, "steps over which the learning rate rises linearly from 0 [paper: none]")
-    adam_epsilon: float = option(1e-8, "PyTorch's default, as the release uses; Keras's is 1e-7 [paper]")
+    adam_epsilon: float = option(
+        1e-8, "as PyTorch adds it, after the bias correction; Keras adds 1e-7 before it [paper]"
+    )
 
 
 @dataclass(frozen=True)

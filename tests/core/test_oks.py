@@ -115,7 +115,7 @@ def test_soft_nms_chooses_by_lowered_scores_and_keeps_the_original_ones():
 
 
 def test_of_equal_scores_the_later_pose_comes_first():
-    """In the soft variant the rest are sorted anew after each choice, which turns equal ones round, as in the release."""
+    """The soft variant sorts the rest anew after each choice, which turns equal ones round, as in the release."""
     keypoints, areas, _ = poses(0, 1)
     keypoints = np.concatenate([keypoints, keypoints, keypoints + 1000, keypoints + 1000])
     arguments = keypoints, np.repeat(areas, 4), np.array([0.5, 0.5, 0.7, 0.7]), SIGMAS, 0.9
