@@ -42,7 +42,8 @@ def join(shell: Any, network: Any) -> Any:
         network: a model of one subgraph with one input and one output.
 
     Returns:
-        a model with the shell's signatures less those two, sharing the network's weights.
+        a model with the shell's signatures less those two, sharing the network's weights; no tensor's name repeats in
+        a subgraph.
     """
     joined = copy.copy(shell)
     first_buffer, first_code = len(shell.buffers), len(shell.operatorCodes)
@@ -57,6 +58,7 @@ def join(shell: Any, network: Any) -> Any:
         hole = (outputs.pop(HOLE_OUTPUT), inputs.pop(HOLE_INPUT))
         _inline(graph, network.subgraphs[0], hole, first_buffer, first_code)
         graph.inputs, graph.outputs = list(inputs.values()), list(outputs.values())
+        _make_names_unique(graph)
         joined.signatureDefs.append(_signature(_text(signature.signatureKey), inputs, outputs, len(joined.subgraphs)))
         joined.subgraphs.append(graph)
     return joined
@@ -77,6 +79,20 @@ def _inline(graph: Any, network: Any, hole: tuple[int, int], first_buffer: int, 
         operator.outputs = [place[int(index)] for index in operator.outputs]
         graph.operators.append(operator)
     graph.operators = _runnable_order(graph.operators)
+
+
+def _make_names_unique(graph: Any) -> None:
+    """Numbers repeated tensor names: LiteRT goes by index, but OpenVINO and others take two of one name for one."""
+    taken = {_text(tensor.name or b"") for tensor in graph.tensors}
+    seen: set[str] = set()
+    for tensor in graph.tensors:
+        name = base = _text(tensor.name or b"")
+        number = 0
+        while name in seen or (number and name in taken):
+            number += 1
+            name = f"{base}_{number}"
+        seen.add(name)
+        tensor.name = name
 
 
 def _runnable_order(operators: list[Any]) -> list[Any]:
