@@ -203,7 +203,10 @@ class ConvertConfig:
     mean: tuple[float, ...] = option((), "3 numbers on 0 to 255, in the channel order; default: the source's")
     std: tuple[float, ...] = option((), "3 numbers on 0 to 255, in the channel order; default: the source's")
     sigma: float = option(0.0, "of the training targets, in heatmap pixels; 0: 3 at 384-class inputs, else 2 [paper]")
-    skeleton: str = option("", "name or file; default: coco17 for 17 keypoints, mpii16 for 16")
+    skeleton: str = option("", "name or file; default: of the data set that the file names, else coco17 or mpii16")
+    weights: Literal["auto", "ema"] = option(
+        "auto", "ema: the averaged weights of a file that holds both; auto: the others"
+    )
     verify: bool = option(False, "run both networks first; write nothing unless they agree")
     verify_images: str = option("", "image or folder of images for --verify, beside random crops")
     to_torch: bool = option(False, "the other way: write a checkpoint in the official layout from a .keras model")
@@ -236,6 +239,7 @@ class ExportConfig:
     proof_images: str = option("", "folder of images to prove the artefacts on; without it they are generated")
     proof_annotations: str = option("", "COCO JSON of those images: their boxes, and AP beside the differences")
     proof_count: int = option(16, "crops to compare on")
+    openvino: bool = option(False, "run the TFLite and ONNX files in OpenVINO as well; the extra openvino")
     tolerance: float = option(0.01, "largest difference of a keypoint from the Keras model's, in crop pixels")
     quantized_tolerance: float = option(2.0, "largest mean difference of a quantised file's confident keypoints")
     maximum_ap_loss: float = option(0.01, "largest loss of AP of a quantised file, with --proof_annotations")

@@ -1,7 +1,7 @@
 """What network a set of tensors belongs to, told from their names and shapes."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,10 +13,14 @@ from keras_simplepose.utils.errors import UserError
 
 STEM_CHANNELS = 64  # Of a ResNet, at width multiplier 1.
 _OTHER_ARCHITECTURES = (
+    (r"hourglass_modules\.|hgs?\.\d+\.", "a stacked Hourglass"),
+    (r"cls_[xy]\.|mlp_head_[xy]\.", "a SimCC network (RTMPose or such)"),
     (r"(transition\d|stage\d)\.", "an HRNet"),
     (r"stem\.", "a ResNet with another stem (v1d, ResNeSt or such)"),
     (r"(patch_embed|blocks)\.|layers\.\d+\.attn\.", "a transformer"),
 )
+# A fully connected layer in a pose head; under `backbone.` or with no prefix it is an ImageNet classifier.
+_REGRESSION_HEAD = r"(keypoint_head|head)\.fcs?\."
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,23 @@ def detect_source(names: Mapping[str, object]) -> str:
     return "official" if any(name.startswith(HEAD_PREFIXES) for name in names) else "torchvision"
 
 
+def check_head(names: Iterable[str], where: str) -> None:
+    """Checks that no head regresses coordinates, which the renamed tensors would not show any more.
+
+    Args:
+        names: as the checkpoint has them.
+        where: what to call the source in errors.
+
+    Raises:
+        UserError: one does.
+    """
+    if found := [name for name in names if re.match(_REGRESSION_HEAD, name)]:
+        raise UserError(
+            f"{where}: is DeepPose or another regression of coordinates (it has {found[0]}), which makes no heatmaps, "
+            "not a Simple Baselines network"
+        )
+
+
 def infer_architecture(tensors: Mapping[str, np.ndarray], style: str, where: str) -> Architecture:
     """Tells the network from its tensors.
 
@@ -70,7 +91,7 @@ def infer_architecture(tensors: Mapping[str, np.ndarray], style: str, where: str
     for pattern, name in _OTHER_ARCHITECTURES:
         found = [tensor for tensor in tensors if re.match(pattern, tensor)]
         if found:
-            raise UserError(f"{where}: is {name} (it has {found[0]}), not a Simple Baselines ResNet")
+            raise UserError(f"{where}: is {name} (it has {found[0]}), not a Simple Baselines network")
     backbone, alpha = _backbone(tensors, style, where)
     kernels: list[int] = []
     filters: list[int] = []

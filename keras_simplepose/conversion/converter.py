@@ -10,13 +10,15 @@ import numpy as np
 from keras_simplepose.config import ConvertConfig, ModelConfig
 from keras_simplepose.conversion.architecture import (
     Architecture,
+    check_head,
     detect_source,
     drop_classifier,
     infer_architecture,
 )
+from keras_simplepose.conversion.provenance import Provenance, codec_of, skeleton_of
 from keras_simplepose.conversion.tensor_names import HEAD_PREFIXES, listed, model_tensors, release_names, set_tensors
+from keras_simplepose.conversion.torch_files import Checkpoint, open_checkpoint, read_checkpoint, write_checkpoint
 from keras_simplepose.conversion.torch_files import is_checkpoint as is_checkpoint  # For whoever loads backbones.
-from keras_simplepose.conversion.torch_files import read_checkpoint, write_checkpoint
 from keras_simplepose.core.skeletons import Skeleton, load_skeleton
 from keras_simplepose.models.backbones.registry import IMAGENET_MEAN, IMAGENET_STD, STRIDE, Normalization
 from keras_simplepose.models.backbones.resnet import BOTTLENECK_DEPTHS
@@ -30,7 +32,6 @@ NORMALIZATIONS = {
     "mmpose": Normalization(IMAGENET_MEAN, IMAGENET_STD, "rgb"),
     "torchvision": Normalization(IMAGENET_MEAN, IMAGENET_STD, "rgb"),
 }
-SKELETONS = {17: "coco17", 16: "mpii16"}  # The data sets the published checkpoints were trained on.
 INPUT_SIZES = {"coco17": (256, 192), "mpii16": (256, 256)}  # The smaller of the two published for each.
 LARGE_INPUT = 384  # Height from which the releases train with sigma 3 instead of 2.
 NEW_HEAD = {name: getattr(ModelConfig(), name) for name in ("deconv_filters", "deconv_kernels")}  # For a bare backbone.
@@ -75,7 +76,10 @@ def convert_checkpoint(config: ConvertConfig) -> Conversion:
             cannot be told from it.
     """
     where = config.checkpoint
-    raw = read_checkpoint(where)
+    checkpoint = open_checkpoint(where, config.weights)
+    raw = checkpoint.tensors
+    written = Provenance(where, checkpoint.data_set, checkpoint.configuration)
+    check_head(raw, where)
     source = detect_source(raw) if config.source == "auto" else config.source
     tensors, dropped = drop_classifier(release_names(raw, where))
     style, style_origin = _style(config)
@@ -89,12 +93,13 @@ def convert_checkpoint(config: ConvertConfig) -> Conversion:
     if found.keypoints and source == "torchvision":
         raise UserError(f"{where}: has a pose head, so it is not torchvision's; leave --source away")
     normalization = _normalization(config, source)
-    skeleton, skeleton_origin = _skeleton(config, found.keypoints, where)
+    skeleton, skeleton_origin = _skeleton(config, found.keypoints, written)
     architecture = found
     if not found.keypoints:
         architecture = replace(found, **NEW_HEAD, keypoints=len(skeleton.keypoints))
     input_size, size_origin = _input_size(config, skeleton)
     sigma = _sigma(config, input_size)
+    codec, codec_origin = codec_of(written)
     model = build_pose_model(
         architecture.backbone,
         input_size=input_size,
@@ -104,10 +109,12 @@ def convert_checkpoint(config: ConvertConfig) -> Conversion:
         sigma=sigma,
         alpha=architecture.alpha,
         normalization=normalization,
+        codec=codec,
     )
     set_tensors(model, tensors, where, wanted=lambda name: bool(found.keypoints) or not name.startswith(HEAD_PREFIXES))
     settings = (
         Setting("source", source, "tensors' names" if config.source == "auto" else "--source"),
+        *_weight_settings(checkpoint),
         Setting("backbone", architecture.backbone, "tensors"),
         Setting("alpha", f"{architecture.alpha:g}", "tensors"),
         *([Setting("style", style, style_origin)] if architecture.depth in BOTTLENECK_DEPTHS else []),
@@ -116,11 +123,19 @@ def convert_checkpoint(config: ConvertConfig) -> Conversion:
         Setting("input size", _commas(input_size), size_origin),
         *_pixel_settings(config, source, normalization),
         Setting("sigma", f"{sigma:g}", _origin(config.sigma, "sigma", "convention for this input size")),
-        Setting("codec", pose_spec(model).codec, "convention"),
+        Setting("codec", codec, codec_origin),
         Setting("tensors", str(len(tensors)), "each used once"),
         *([Setting("not used", listed(dropped), "ImageNet classifier")] if dropped else []),
     )
     return Conversion(model, model_tensors(model) | tensors, architecture, normalization, settings)
+
+
+def _weight_settings(checkpoint: Checkpoint) -> tuple[Setting, ...]:
+    """Which weights were taken, where a file holds several."""
+    if not checkpoint.others:
+        return ()
+    origin = f"beside {', '.join(checkpoint.others)}; the option weights (auto, ema) chooses"
+    return (Setting("weights", checkpoint.taken, origin),)
 
 
 def _head_settings(architecture: Architecture, is_new: bool) -> tuple[Setting, Setting]:
@@ -160,19 +175,20 @@ def _style(config: ConvertConfig) -> tuple[str, str]:
     return "pytorch", "convention; tensors do not show it; --style overrides"
 
 
-def _skeleton(config: ConvertConfig, keypoints: int, where: str) -> tuple[Skeleton, str]:
+def _skeleton(config: ConvertConfig, keypoints: int, written: Provenance) -> tuple[Skeleton, str]:
     """The skeleton, and where it came from."""
     if config.skeleton:
         skeleton = load_skeleton(config.skeleton)
         if keypoints and len(skeleton.keypoints) != keypoints:
             count = len(skeleton.keypoints)
-            raise UserError(f"{where}: gives {keypoints} heatmaps, but skeleton {skeleton.name} has {count} keypoints")
+            raise UserError(
+                f"{config.checkpoint}: gives {keypoints} heatmaps, but skeleton {skeleton.name} has {count} keypoints"
+            )
         return skeleton, "--skeleton"
     if not keypoints:
         return load_skeleton(ModelConfig().skeleton), "default; --skeleton overrides"
-    if keypoints not in SKELETONS:
-        raise UserError(f"{where}: gives {keypoints} heatmaps; say with --skeleton of which keypoints")
-    return load_skeleton(SKELETONS[keypoints]), f"{keypoints} heatmaps; --skeleton overrides"
+    name, origin = skeleton_of(written, keypoints, config.checkpoint)
+    return load_skeleton(name), f"{origin}; --skeleton overrides"
 
 
 def _input_size(config: ConvertConfig, skeleton: Skeleton) -> tuple[tuple[int, int], str]:

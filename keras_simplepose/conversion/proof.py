@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import keras
 import numpy as np
 
@@ -13,6 +12,7 @@ from keras_simplepose.conversion.converter import Conversion
 from keras_simplepose.conversion.torch_files import import_torch
 from keras_simplepose.core import codecs, geometry
 from keras_simplepose.core import warp as sampler
+from keras_simplepose.media.images import read_image
 from keras_simplepose.models.backbones.registry import Normalization
 from keras_simplepose.models.simple_baselines import pose_spec
 from keras_simplepose.utils.errors import UserError
@@ -80,13 +80,11 @@ def image_crops(path: str | Path, input_size: tuple[int, int]) -> np.ndarray:
         raise UserError(f"{path}: no image there ({', '.join(_IMAGE_SUFFIXES)})")
     crops = []
     for name in names[:MAXIMUM_IMAGES]:
-        image = cv2.imread(str(name)) if name.is_file() else None
-        if image is None:
-            raise UserError(f"{name}: cannot be read as an image")
+        image = read_image(name)
         box = np.array([[0, 0, image.shape[1], image.shape[0]]], np.float32)
         center, width = geometry.box_to_crop(box, input_size)
         matrix = geometry.crop_matrix(center, width, input_size)
-        crops.append(np.asarray(sampler.warp_rounded(image[None, :, :, ::-1].copy(), matrix, input_size))[0])
+        crops.append(np.asarray(sampler.warp_rounded(image[None], matrix, input_size))[0])
     return np.stack(crops)
 
 

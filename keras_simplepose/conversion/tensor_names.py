@@ -13,6 +13,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from keras_simplepose.models.backbones.mobilenet import BLOCKS
 from keras_simplepose.utils.errors import UserError
 
 HEAD_PREFIXES = ("deconv_layers.", "final_layer.")
@@ -72,16 +73,18 @@ def tensor_slots(model: keras.Model) -> dict[str, Slot]:
 def release_names(tensors: Mapping[str, np.ndarray], where: str) -> dict[str, np.ndarray]:
     """Renames mmpose's tensors, and those of older MobileNetV2 files, to the official release's and torchvision's.
 
-    mmpose 0.x says `keypoint_head.`, 1.x `head.` for the head, both `backbone.` for the rest.
+    mmpose 0.x says `keypoint_head.`, 1.x `head.` for the head, both `backbone.` for the rest. Its ResNets have the
+    release's names, its MobileNetV2 names of its own.
 
     Raises:
         UserError: two tensors would have the same name; `where` is what the message calls the source.
     """
     flat = any(re.match(r"features\.\d+\.conv\.4\.running_mean$", name) for name in tensors)
+    staged = any(re.match(r"(backbone\.)?layer\d+\.\d+\.conv\.\d+\.conv\.weight$", name) for name in tensors)
     renamed = {}
     for name, value in tensors.items():
         new = re.sub(r"^(backbone|keypoint_head|head)\.", "", name)
-        new = _nested_mobilenet_name(new) if flat else new
+        new = _nested_mobilenet_name(new) if flat else _staged_mobilenet_name(new) if staged else new
         if new in renamed:
             raise UserError(f"{where}: two of its tensors are {new}, so it holds more than one network")
         renamed[new] = value
@@ -98,6 +101,21 @@ def _nested_mobilenet_name(name: str) -> str:
     unit, part = divmod(place, 3)
     new = f"{unit}.{part}" if unit < units else f"{units + part}"
     return f"{prefix}.{new}.{kind}"
+
+
+def _staged_mobilenet_name(name: str) -> str:
+    """In mmpose, blocks of MobileNetV2 are numbered by stage, and the parts of a unit are called `conv` and `bn`."""
+    counts = [count for _, _, count, _ in BLOCKS]
+    if match := re.match(r"(conv1|conv2)\.(conv|bn)\.(\w+)$", name):
+        index = 0 if match[1] == "conv1" else sum(counts) + 1
+        return f"features.{index}.{int(match[2] == 'bn')}.{match[3]}"
+    match = re.match(r"layer(\d+)\.(\d+)\.conv\.(\d+)\.(conv|bn)\.(\w+)$", name)
+    if not match or not 1 <= int(match[1]) <= len(counts) or int(match[2]) >= counts[int(match[1]) - 1]:
+        return name
+    stage, block, unit, part = int(match[1]), int(match[2]), int(match[3]), int(match[4] == "bn")
+    last = 1 if stage == 1 else 2  # The first stage does not expand.
+    place = f"{unit}.{part}" if unit < last else f"{unit + part}"
+    return f"features.{1 + sum(counts[: stage - 1]) + block}.conv.{place}.{match[5]}"
 
 
 def set_tensors(

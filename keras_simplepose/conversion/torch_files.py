@@ -5,7 +5,9 @@ PyTorch is an optional extra, loaded only here and where networks are compared, 
 
 import pickle
 import re
+import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,10 @@ SAFE_TORCH = (2, 10)
 TORCH_SUFFIXES = (".pth.tar", ".pth", ".pt", ".bin")
 SAFETENSORS_SUFFIX = ".safetensors"
 _NESTED_KEYS = ("state_dict", "model_state_dict", "model")
-_DATA_PARALLEL_PREFIX = "module."
+_AVERAGED_KEYS = ("state_dict_ema", "ema_state_dict", "model_ema", "ema")  # timm; mmengine; others.
+_WRAPPERS = ("module.", "model.", "_orig_mod.")  # DataParallel and averaging; Lightning; torch.compile.
 _COUNTER = "num_batches_tracked"
+_AVERAGING_COUNTERS = ("n_averaged", "steps")  # PyTorch's and mmengine's, beside averaged weights.
 
 # What training frameworks pickle beside the weights. They are replaced by `_Ignored`, never imported: mmengine's
 # curves, and the NumPy numbers the release's `perf` and mmengine's curves consist of.
@@ -47,6 +51,25 @@ class _Ignored:
         """Takes any state."""
 
 
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a file holds.
+
+    Attributes:
+        tensors: name → float32 array in PyTorch's axis order, wrappers' prefixes taken off.
+        taken: the key its weights stood under, "" for a bare state dictionary.
+        others: keys of the weights that were not taken.
+        data_set: the name of the data set as mmpose notes it, or "".
+        configuration: text of mmpose's configuration, or "".
+    """
+
+    tensors: dict[str, np.ndarray]
+    taken: str = ""
+    others: tuple[str, ...] = ()
+    data_set: str = ""
+    configuration: str = ""
+
+
 def is_checkpoint(path: str | Path) -> bool:
     """Whether the name is that of a PyTorch or safetensors file."""
     return str(path).lower().endswith((*TORCH_SUFFIXES, SAFETENSORS_SUFFIX))
@@ -70,18 +93,23 @@ def import_torch() -> Any:
 
 
 def read_checkpoint(path: str | Path) -> dict[str, np.ndarray]:
-    """Reads the floating-point tensors of a checkpoint.
+    """The floating-point tensors of a checkpoint: see `open_checkpoint`."""
+    return open_checkpoint(path).tensors
+
+
+def open_checkpoint(path: str | Path, weights: str = "auto") -> Checkpoint:
+    """Reads the floating-point tensors of a checkpoint and what is noted beside them.
 
     A bare state dictionary, one under "state_dict" (or "model_state_dict", "model") beside other things, and
-    safetensors are understood; a "module." before every name is taken off. `num_batches_tracked`, which no network
-    computes with, is left out.
+    safetensors are understood; the prefixes that wrappers put before every name ("module.", "model.", "_orig_mod.")
+    are taken off. `num_batches_tracked`, which no network computes with, is left out.
 
     Args:
         path: the file; its content decides the PyTorch format, the suffix .safetensors that one.
+        weights: "auto" takes the averaged weights only where there are no others; "ema" takes those.
 
     Returns:
-        name → float32 array in PyTorch's axis order; float16 and bfloat16 are widened, float64 is
-        rounded.
+        the tensors; float16 and bfloat16 are widened, float64 is rounded.
 
     Raises:
         UserError: the file is missing, damaged or holds no such thing, or wants to import something.
@@ -89,13 +117,25 @@ def read_checkpoint(path: str | Path) -> dict[str, np.ndarray]:
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such checkpoint")
-    content = _read_safetensors(path) if path.suffix.lower() == SAFETENSORS_SUFFIX else _read_torch(path)
-    tensors = {name: value for name, value in content.items() if not name.endswith(_COUNTER)}
-    if all(name.startswith(_DATA_PARALLEL_PREFIX) for name in tensors):
-        tensors = {name.removeprefix(_DATA_PARALLEL_PREFIX): value for name, value in tensors.items()}
+    if path.suffix.lower() == SAFETENSORS_SUFFIX:
+        if weights == "ema":
+            raise UserError(f"{path}: a safetensors file holds one set of weights; leave the option weights at auto")
+        checkpoint = Checkpoint(_read_safetensors(path))
+    else:
+        checkpoint = _read_torch(path, weights)
+    tensors = _without_wrappers(
+        {name: value for name, value in checkpoint.tensors.items() if not name.endswith(_COUNTER)}
+    )
     for name, value in tensors.items():
         if not np.all(np.isfinite(value)):
             raise UserError(f"{path}: tensor {name} holds values that are not finite; fetch the file anew")
+    return replace(checkpoint, tensors=tensors)
+
+
+def _without_wrappers(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Takes off what wrappers, also several around one another, put before every name."""
+    while prefix := next((w for w in _WRAPPERS if tensors and all(name.startswith(w) for name in tensors)), ""):
+        tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
     return tensors
 
 
@@ -122,8 +162,13 @@ def _check_floating(others: Mapping[str, Any], path: Path) -> None:
             raise UserError(f"{path}: tensor {name} is {kind}, not floating point; quantised weights do not port")
 
 
-def _read_torch(path: Path) -> dict[str, np.ndarray]:
+def _read_torch(path: Path, weights: str) -> Checkpoint:
     torch = import_torch()
+    if _is_torchscript(path):
+        raise UserError(
+            f"{path}: is a TorchScript archive, a program with its weights, not a checkpoint; save the state_dict() "
+            "of what torch.jit.load reads, and convert that"
+        )
     try:
         with torch.serialization.safe_globals([(_Ignored, name) for name in _IGNORED_GLOBALS]):
             content = torch.load(path, map_location="cpu", weights_only=True)
@@ -131,12 +176,36 @@ def _read_torch(path: Path) -> dict[str, np.ndarray]:
         raise UserError(f"{path}: {_refusal(error)}") from error
     except Exception as error:  # Zip, pickle and storage readers raise whatever they meet.
         raise UserError(f"{path}: not a whole PyTorch checkpoint ({_first_line(error)}); fetch it anew") from error
-    state = _state_dict(content, path)
+    state, taken, others = _state_dict(content, path, weights)
+    state = {str(name): value for name, value in state.items() if name not in _AVERAGING_COUNTERS}
     for name, value in state.items():
         if not isinstance(value, torch.Tensor) or value.layout != torch.strided:
             raise UserError(f"{path}: entry {name!r} is no plain tensor, so this is no state dictionary")
-    _check_floating({str(name): value.dtype for name, value in state.items() if not value.is_floating_point()}, path)
-    return {str(name): value.detach().float().numpy() for name, value in state.items()}
+    _check_floating({name: value.dtype for name, value in state.items() if not value.is_floating_point()}, path)
+    tensors = {name: value.detach().float().numpy() for name, value in state.items()}
+    return Checkpoint(tensors, taken, others, *_notes(content))
+
+
+def _is_torchscript(path: Path) -> bool:
+    """Whether a file is an archive with a program's text in it."""
+    if not zipfile.is_zipfile(path):
+        return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(re.match(r"[^/]+/code/", name) for name in archive.namelist())
+    except zipfile.BadZipFile:
+        return False
+
+
+def _notes(content: Any) -> tuple[str, str]:
+    """Data set and configuration, as mmpose 0.x (meta: config) and 1.x (meta: dataset_meta, cfg) note them."""
+    meta = content.get("meta") if isinstance(content, Mapping) else None
+    if not isinstance(meta, Mapping):
+        return "", ""
+    data_set = meta.get("dataset_meta")
+    name = data_set.get("dataset_name") if isinstance(data_set, Mapping) else None
+    texts = [meta.get(key) for key in ("cfg", "config")]
+    return name if isinstance(name, str) else "", next((text for text in texts if isinstance(text, str)), "")
 
 
 def _refusal(error: Exception) -> str:
@@ -147,16 +216,25 @@ def _refusal(error: Exception) -> str:
     return "not a PyTorch checkpoint of weights alone, or a damaged one"
 
 
-def _state_dict(content: Any, path: Path) -> Mapping[str, Any]:
-    """Finds the state dictionary in what a checkpoint holds."""
+def _state_dict(content: Any, path: Path, weights: str) -> tuple[Mapping[str, Any], str, tuple[str, ...]]:
+    """Finds the state dictionary in what a checkpoint holds: it, its key, and the keys of other weights."""
+    taken: list[str] = []
+    others: list[str] = []
     for _ in range(2):
         if not isinstance(content, Mapping) or not content:
             raise UserError(f"{path}: holds no state dictionary but {type(content).__name__}")
-        nested = next((key for key in _NESTED_KEYS if isinstance(content.get(key), Mapping)), None)
-        if nested is None:
-            return content
-        content = content[nested]
-    return content
+        plain, averaged = (
+            [key for key in keys if isinstance(content.get(key), Mapping)][:1]
+            for keys in (_NESTED_KEYS, _AVERAGED_KEYS)
+        )
+        found = averaged + plain if weights == "ema" else plain + averaged
+        if not found:
+            break
+        taken, others = [*taken, found[0]], [*others, *found[1:]]
+        content = content[found[0]]
+    if weights == "ema" and not set(taken) & set(_AVERAGED_KEYS):
+        raise UserError(f"{path}: holds no averaged weights ({', '.join(_AVERAGED_KEYS)}); leave weights at auto")
+    return content, ".".join(taken), tuple(others)
 
 
 def _first_line(error: Exception) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import keras
 
 from keras_simplepose.config import EvaluationConfig, ExportConfig
+from keras_simplepose.core.skeletons import Skeleton
 from keras_simplepose.exporting import onnx as export_onnx
 from keras_simplepose.exporting import tflite as export_tflite
 from keras_simplepose.exporting.examples import calibration_crops, drawn_photographs, read_photographs
@@ -26,7 +27,7 @@ from keras_simplepose.exporting.proof import (
 )
 from keras_simplepose.exporting.saved_model import write_saved_model
 from keras_simplepose.models.simple_baselines import load_model, pose_spec
-from keras_simplepose.prediction.exported_model import ArtefactMetadata
+from keras_simplepose.prediction.exported_model import ArtefactMetadata, import_openvino
 from keras_simplepose.prediction.predictor import PosePredictor
 from keras_simplepose.utils.errors import UserError
 from keras_simplepose.utils.files import file_hash, write_json
@@ -102,6 +103,12 @@ def check(config: ExportConfig) -> None:
         raise UserError("--proof_annotations is given, but --proof_images, the folder of its images, is not")
     if config.decode != "keypoints" and "tflite" not in config.format:
         raise UserError(f"--decode={config.decode} is for TFLite, which --format does not name")
+    if config.openvino:
+        if not {"tflite", "onnx"} & set(config.format):
+            raise UserError("the option openvino is for TFLite and ONNX files, which the option format does not name")
+        if "tflite" in config.format and config.decode == "none":
+            raise UserError("the option openvino proves files with decoding inside; with decode=none there is none")
+        import_openvino()
     if min(config.proof_count, config.calibration_count) < 1:
         raise UserError("--proof_count and --calibration_count must be at least 1")
 
@@ -181,15 +188,16 @@ def _prove(
     else:
         photographs = drawn_photographs(config.proof_count)
     reference = make_reference(model, photographs, protocol)
-    keras_precision = _average_precision(config, PosePredictor.from_model(model, protocol))
+    precision_of = _precision_measure(config, spec.skeleton)
+    keras_precision = precision_of(PosePredictor.from_model(model, protocol)) if precision_of else None
     rows: list[Comparison] = []
     for artefact in artefacts:
         path = staging / artefact.name
         if path.is_dir():
             found = prove_saved_model(path, artefact.name, model, reference, protocol)
         else:
-            found = prove_file(path, artefact.metadata, reference, protocol)
-        precision = _average_precision(config, PosePredictor.load(path, protocol)) if keras_precision else None
+            found = prove_file(path, artefact.metadata, reference, protocol, config.openvino)
+        precision = precision_of(PosePredictor.load(path, protocol)) if precision_of else None
         rows += with_precision(found, precision)
     text = table(rows, reference)
     show(text if keras_precision is None else f"{text}\nIts AP is {keras_precision:.4f}.")
@@ -200,15 +208,15 @@ def _prove(
     return rows
 
 
-def _average_precision(config: ExportConfig, predictor: PosePredictor) -> float | None:
-    """AP on the proof's annotated images in the annotations' boxes, None without annotations."""
+def _precision_measure(config: ExportConfig, skeleton: Skeleton) -> Callable[[PosePredictor], float] | None:
+    """What measures AP on the proof's images in their annotations' boxes, read once; None without annotations."""
     if not config.proof_annotations:
         return None
     from keras_simplepose.data.annotations import load_annotations
     from keras_simplepose.evaluation.evaluator import evaluate_predictor
 
-    persons = load_annotations(config.proof_annotations, config.proof_images, predictor.spec.skeleton)
-    return evaluate_predictor(predictor, persons, config.proof_images, progress=False).metrics["AP"]
+    persons = load_annotations(config.proof_annotations, config.proof_images, skeleton)
+    return lambda predictor: evaluate_predictor(predictor, persons, config.proof_images, progress=False).metrics["AP"]
 
 
 def report(config: ExportConfig, rows: list[Comparison]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from keras_simplepose.prediction.exported_model import METADATA_KEY, ArtefactMet
 from keras_simplepose.utils.errors import UserError
 
 FILE_NAME = "pose.onnx"
+BATCH = "batch"  # The name of the first dimension of every input and output.
 
 
 class _Crops(keras.Model):
@@ -45,5 +46,7 @@ def write_onnx(model: keras.Model, path: Path, metadata: ArtefactMetadata) -> No
         warnings.simplefilter("ignore", FutureWarning)
         wrapper.export(str(path), format="onnx", verbose=False, input_signature=signature)
     document = onnx.load(str(path))
+    for value in (*document.graph.input, *document.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = BATCH  # tf2onnx says unk__916 and such.
     onnx.helper.set_model_props(document, {METADATA_KEY: metadata.to_json()})
     onnx.save(document, str(path))

@@ -201,9 +201,16 @@ def run_saved_model(folder: Path, inputs: dict[str, np.ndarray]) -> dict[str, np
 
 
 def prove_file(
-    path: Path, metadata: ArtefactMetadata, reference: Reference, protocol: EvaluationConfig
+    path: Path,
+    metadata: ArtefactMetadata,
+    reference: Reference,
+    protocol: EvaluationConfig,
+    in_openvino: bool = False,
 ) -> list[Comparison]:
-    """Runs a TFLite or ONNX file: `crops`, or the bare heatmaps decoded here, and `image` where there is one."""
+    """Runs a TFLite or ONNX file: `crops`, or the bare heatmaps decoded here, and `image` where there is one.
+
+    With `in_openvino`, also `crops` in OpenVINO.
+    """
     predict, _ = artefacts.load_artefact(path, protocol)
     milliseconds = _best_time(lambda: predict(reference.crops[:1]))
     threshold = metadata.protocol.keypoint_threshold if metadata.quantize != "none" else None
@@ -212,6 +219,13 @@ def prove_file(
     signature = "crops" if metadata.decoded else "heatmaps"
     keypoints = np.concatenate([points, maxima[..., None]], axis=-1)
     rows = [compare(reference, keypoints, threshold, signature=signature, milliseconds=milliseconds, **row)]
+    if in_openvino and metadata.decoded:
+        predict = artefacts.openvino_crops(path)
+        milliseconds = _best_time(lambda: predict(reference.crops[:1]))
+        points, maxima = predict(reference.crops)
+        keypoints = np.concatenate([points, maxima[..., None]], axis=-1)
+        row_name = "crops@openvino"
+        rows.append(compare(reference, keypoints, threshold, signature=row_name, milliseconds=milliseconds, **row))
     if path.suffix == ".tflite" and metadata.decoded:
         runner = artefacts.tflite_signature(path, "image")
         calls = [{"image": each.image, "boxes": box[None]} for each in reference.photographs for box in each.boxes]

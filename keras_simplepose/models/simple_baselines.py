@@ -31,6 +31,7 @@ def build_pose_model(
     alpha: float = 1.0,
     normalization: Normalization | None = None,
     precision: str = "float32",
+    codec: str = "quarter_offset",
 ) -> keras.Model:
     """Builds the pose network as a functional Keras model.
 
@@ -45,6 +46,7 @@ def build_pose_model(
         alpha: width multiplier, for MobileNets.
         normalization: of the pixels; None means the backbone's own.
         precision: a Keras dtype policy; the heatmaps are float32 under any.
+        codec: one of `core.spec.CODECS`, by which the heatmaps are to be read.
 
     Returns:
         A model from crops [B, H, W, 3], RGB of 0–255 (uint8 or float), to heatmaps [B, h, w, K] float32 with
@@ -75,7 +77,7 @@ def build_pose_model(
         x = entry.build(x, backbone_weights, alpha)
         for index, (filters, kernel) in enumerate(zip(deconv_filters, deconv_kernels, strict=True)):
             x = _deconv_block(x, filters, kernel, index)
-        spec = PoseSpec(skeleton, (input_size[0], input_size[1]), (x.shape[1], x.shape[2]), sigma)
+        spec = PoseSpec(skeleton, (input_size[0], input_size[1]), (x.shape[1], x.shape[2]), sigma, codec)
         x = layers.Conv2D(
             len(skeleton.keypoints), 1, kernel_initializer=_head_initializer(), dtype="float32", name="final_layer"
         )(x)

@@ -220,6 +220,45 @@ def onnx_session(path: Path) -> Any:
         raise UserError(f"{path}: not an ONNX file that onnxruntime can load ({_first_line(error)})") from error
 
 
+def import_openvino() -> Any:
+    """The openvino module.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    try:
+        import openvino
+    except ImportError as error:
+        raise UserError(
+            "running files in OpenVINO needs openvino, which is not installed: pip install 'keras_simplepose[openvino]'"
+        ) from error
+    return openvino
+
+
+def openvino_crops(path: Path) -> CropFunction:
+    """A TFLite or ONNX file with decoding inside, run by OpenVINO on the processor, in float32 throughout.
+
+    OpenVINO knows no signatures: it runs a TFLite file's first, which is `crops`.
+
+    Raises:
+        UserError: OpenVINO cannot read the file, or is not installed.
+    """
+    openvino = import_openvino()
+    core = openvino.Core()
+    try:
+        # By default it may compute in bfloat16 where the processor can, which moves points.
+        compiled = core.compile_model(core.read_model(str(path)), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    except RuntimeError as error:
+        raise UserError(f"{path}: OpenVINO cannot read it ({_first_line(error)})") from error
+    place = next(index for index, output in enumerate(compiled.outputs) if len(output.partial_shape) == 3)
+
+    def predict(crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        keypoints = np.concatenate([compiled(crop[None])[place] for crop in np.asarray(crops, np.float32)])
+        return keypoints[..., :2], keypoints[..., 2]
+
+    return predict
+
+
 def _read_tflite_metadata(path: Path) -> str:
     """The metadata in the ZIP archive at the end of a TFLite file, where TFLite keeps associated files."""
     try:

@@ -277,6 +277,9 @@ def without(state, start):
         (lambda s: without(s, "layer4."), "3, 4, 6 bottleneck blocks"),
         (lambda s: without(s, "final_layer."), "final_layer.weight is missing"),
         (lambda s: s | {"deconv_layers.0.weight": np.zeros((8, 8, 5, 5))}, "deconv_layers.0.weight has shape"),
+        (lambda s: {"hourglass_modules.0.stages.0.weight": 0, "stem.0.conv.weight": 0}, "a stacked Hourglass"),
+        (lambda s: {"pre.0.weight": 0, "hgs.0.0.weight": 0}, "a stacked Hourglass"),
+        (lambda s: {"stage1.0.conv.weight": 0, "cls_x.weight": 0}, "a SimCC network"),
         (lambda s: {"blocks.0.attn.qkv.weight": 0}, "transformer"),
         (lambda s: {"encoder.weight": 0}, "neither .* but encoder.weight"),
         (lambda s: {}, "no tensor"),
@@ -304,7 +307,7 @@ def small_state(keypoints=17):
 @pytest.mark.parametrize(
     ("keypoints", "options", "named"),
     [
-        (14, {}, "14 heatmaps; say with --skeleton"),
+        (14, {}, "14 heatmaps.*give the option skeleton"),
         (14, {"skeleton": "coco17"}, "14 heatmaps, but skeleton coco17 has 17"),
         (15, {"skeleton": "posetrack15"}, "give --input_size"),
         (17, {"mean": (1.0, 2.0)}, "--mean=1,2 must be three numbers"),
@@ -316,6 +319,41 @@ def small_state(keypoints=17):
 def test_what_cannot_be_told_must_be_given(keypoints, options, named, tmp_path):
     with pytest.raises(UserError, match=named):
         convert_checkpoint(config_for(tmp_path, small_state(keypoints), **options))
+
+
+@pytest.mark.parametrize("source", ["auto", "mmpose", "torchvision"])
+@pytest.mark.parametrize("head", ["head", "keypoint_head"])
+def test_a_regression_of_coordinates_is_called_so(head, source, tmp_path):
+    state = {f"backbone.{name}": value for name, value in without(small_state(), ("deconv", "final")).items()}
+    state |= {f"{head}.fc.weight": torch.zeros(34, 2048), f"{head}.fc.bias": torch.zeros(34)}
+    with pytest.raises(UserError, match=f"DeepPose or another regression .*{head}.fc.weight"):
+        convert_checkpoint(config_for(tmp_path, state, source=source))
+
+
+def test_an_animals_checkpoint_is_not_a_persons(tmp_path):
+    config = config_for(tmp_path, small_state(), "td-hm_res50_8xb64-210e_ap10k-64x64.pth")
+    with pytest.raises(UserError, match="AP-10K .*the option skeleton"):
+        convert_checkpoint(config)
+    meta = {"dataset_meta": {"dataset_name": "ap10k", "sigmas": np.ones(17)}}
+    torch.save({"meta": meta, "state_dict": small_state()}, tmp_path / "a.pth")
+    with pytest.raises(UserError, match="AP-10K .*the checkpoint's notes"):
+        convert_checkpoint(ConvertConfig(checkpoint=str(tmp_path / "a.pth")))
+
+
+def test_the_report_warns_of_codecs_and_says_which_weights(tmp_path):
+    state = small_state()
+    averaged = {name: value + 1 for name, value in state.items()}
+    torch.save({"state_dict": state, "state_dict_ema": averaged}, tmp_path / "res50_coco_64x64_dark.pth")
+    config = ConvertConfig(checkpoint=str(tmp_path / "res50_coco_64x64_dark.pth"))
+    conversion = convert_checkpoint(config)
+    settings = settings_of(conversion)
+    assert settings["skeleton"].origin.startswith("COCO, file's name")
+    assert "dark" in settings["codec"].value + settings["codec"].origin
+    assert settings["weights"].value == "state_dict" and "state_dict_ema" in settings["weights"].origin
+    assert not conversion.tensors["conv1.weight"].any()
+    conversion = convert_checkpoint(dataclasses.replace(config, weights="ema"))
+    assert settings_of(conversion)["weights"].value == "state_dict_ema"
+    assert (conversion.tensors["conv1.weight"] == 1).all()
 
 
 def test_a_path_that_speaks_of_caffe_needs_a_style(tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from keras_simplepose.conversion import torch_files as checkpoints
-from keras_simplepose.conversion.torch_files import is_checkpoint, read_checkpoint, write_checkpoint
+from keras_simplepose.conversion.torch_files import is_checkpoint, open_checkpoint, read_checkpoint, write_checkpoint
 from keras_simplepose.utils.errors import UserError
 
 torch = pytest.importorskip("torch")
@@ -41,6 +41,65 @@ def test_layouts_of_the_release(state, tmp_path):
     for content in (state, parallel, training, training | {"state_dict": state}):
         torch.save(content, path)
         assert same(read_checkpoint(path))
+
+
+@pytest.mark.parametrize("prefix", ["model.", "_orig_mod.", "model._orig_mod.", "module.model.", "_orig_mod.module."])
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_prefixes_of_wrappers_are_taken_off(state, prefix, suffix, tmp_path):
+    wrapped = {prefix + name: value for name, value in state.items()}
+    path = tmp_path / f"a{suffix}"
+    if suffix == ".pth":
+        torch.save({"state_dict": wrapped, "epoch": 3}, path)
+    else:
+        write_checkpoint({name: value.numpy() for name, value in wrapped.items()}, path)
+    assert same(read_checkpoint(path))
+
+
+def test_a_prefix_that_some_names_lack_stays(state, tmp_path):
+    torch.save({"model.a.weight": torch.ones(1), "b.weight": torch.ones(1)}, tmp_path / "a.pth")
+    assert read_checkpoint(tmp_path / "a.pth").keys() == {"model.a.weight", "b.weight"}
+
+
+def averaged(state):
+    """As PyTorch and mmengine store them, with their counter."""
+    return {f"module.{name}": value + 1 for name, value in state.items()} | {"n_averaged": torch.tensor(9)}
+
+
+@pytest.mark.parametrize("key", ["state_dict_ema", "ema_state_dict", "model_ema"])
+@pytest.mark.parametrize("nest", [lambda content: content, lambda content: {"model": content}], ids=["", "nested"])
+def test_averaged_weights_are_taken_when_asked_for(state, key, nest, tmp_path):
+    torch.save(nest({"state_dict": state, key: averaged(state)}), tmp_path / "a.pth")
+    plain = open_checkpoint(tmp_path / "a.pth")
+    assert same(plain.tensors) and plain.taken.endswith("state_dict") and plain.others == (key,)
+    other = open_checkpoint(tmp_path / "a.pth", "ema")
+    assert np.array_equal(other.tensors["bn1.weight"], [2.5, -1.0]) and other.others == ("state_dict",)
+    assert other.taken.endswith(key) and other.tensors.keys() == plain.tensors.keys()
+
+
+def test_averaged_weights_alone_are_taken_and_missing_ones_named(state, tmp_path):
+    torch.save({"state_dict_ema": averaged(state)}, tmp_path / "a.pth")
+    assert open_checkpoint(tmp_path / "a.pth").taken == "state_dict_ema"
+    torch.save({"state_dict": state}, tmp_path / "b.pth")
+    write_checkpoint({"a": np.ones(1)}, tmp_path / "c.safetensors")
+    for name in ("b.pth", "c.safetensors"):
+        with pytest.raises(UserError, match=f"{name}: .*weights"):
+            open_checkpoint(tmp_path / name, "ema")
+
+
+def test_notes_of_mmpose_are_read(state, tmp_path):
+    notes = {"dataset_meta": {"dataset_name": "ap10k", "sigmas": np.ones(17)}, "cfg": "codec = 1"}
+    torch.save({"meta": notes, "state_dict": state}, tmp_path / "a.pth")
+    found = open_checkpoint(tmp_path / "a.pth")
+    assert (found.data_set, found.configuration) == ("ap10k", "codec = 1")
+    torch.save({"meta": {"config": "data = 1"}, "state_dict": state}, tmp_path / "b.pth")
+    assert open_checkpoint(tmp_path / "b.pth").configuration == "data = 1"
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+def test_torchscript_is_called_so(tmp_path):
+    torch.jit.save(torch.jit.trace(torch.nn.Linear(2, 2), torch.ones(1, 2)), str(tmp_path / "a.pt"))
+    with pytest.raises(UserError, match="TorchScript.*state_dict"):
+        read_checkpoint(tmp_path / "a.pt")
 
 
 def test_the_format_of_early_pytorch(state, tmp_path):

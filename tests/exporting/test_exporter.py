@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import types
 
 import keras
 import numpy as np
@@ -29,6 +30,8 @@ from keras_simplepose.exporting.proof import NOISE, Reference, compare, faults
         ({"proof_annotations": "a.json"}, "proof_images"),
         ({"decode": "none", "format": ("savedmodel",)}, "decode"),
         ({"proof_count": 0}, "proof_count"),
+        ({"openvino": True, "format": ("savedmodel",)}, "openvino"),
+        ({"openvino": True, "decode": "none"}, "openvino"),
     ],
 )
 def test_contradictory_flags_are_named(flags, named):
@@ -81,6 +84,52 @@ def test_a_failed_export_keeps_what_was_there(exported, tmp_path, monkeypatch):
         export(config)
     assert [path.name for path in tmp_path.iterdir()] == ["pose.onnx"]
     assert (tmp_path / "pose.onnx").read_text() == "earlier"
+
+
+@pytest.mark.parametrize("precision", [0.0, 0.25])
+def test_ap_is_measured_of_every_artefact_on_persons_read_once(exported, tmp_path, monkeypatch, precision):
+    from keras_simplepose.data import annotations as reader
+    from keras_simplepose.evaluation import evaluator
+
+    read, load = [], reader.load_annotations
+    monkeypatch.setattr(reader, "load_annotations", lambda *arguments: read.append(1) or load(*arguments))
+    metrics = types.SimpleNamespace(metrics={"AP": precision})
+    monkeypatch.setattr(evaluator, "evaluate_predictor", lambda *arguments, **options: metrics)
+    annotations, images = make_synthetic_dataset(tmp_path / "set", 2, 1, workers=1)
+    config = ExportConfig(
+        model=str(exported / "pose.keras"),
+        output=str(tmp_path / "out"),
+        format=("onnx",),
+        proof_count=2,
+        proof_images=str(images),
+        proof_annotations=str(annotations),
+    )
+    shown = []
+    assert [row.average_precision for row in export(config, shown.append)] == [precision]
+    assert f"AP is {precision:.4f}" in shown[0] and len(read) == 1
+
+
+def test_the_first_dimension_of_an_onnx_file_is_named_batch(exported):
+    import onnx
+
+    graph = onnx.load(str(exported / "exported/pose.onnx")).graph
+    names = [value.type.tensor_type.shape.dim[0].dim_param for value in (*graph.input, *graph.output)]
+    assert names == ["batch"] * 3
+
+
+def test_files_are_proven_in_openvino_when_asked(exported, tmp_path):
+    pytest.importorskip("openvino")
+    config = ExportConfig(
+        model=str(exported / "pose.keras"),
+        output=str(tmp_path / "out"),
+        format=("tflite", "onnx"),
+        proof_count=2,
+        openvino=True,
+    )
+    rows = {(row.artefact, row.signature): row for row in export(config, lambda text: None)}
+    for name in ("pose_float32.tflite", "pose.onnx"):
+        row = rows[name, "crops@openvino"]
+        assert row.largest <= 0.01 and row.score <= NOISE and row.compared > 0.8 * row.points
 
 
 def test_versions_are_counted_up(tmp_path):

@@ -1,3 +1,4 @@
+import collections
 import zipfile
 
 import numpy as np
@@ -5,7 +6,8 @@ import pytest
 from export_models import photograph, random_crops, small_model
 
 from keras_simplepose import EvaluationConfig, PosePredictor, UserError, pose_spec
-from keras_simplepose.prediction.exported_model import METADATA_NAME, ArtefactMetadata, tflite_signature
+from keras_simplepose.core import codecs
+from keras_simplepose.prediction.exported_model import METADATA_NAME, ArtefactMetadata, openvino_crops, tflite_signature
 
 pytest.importorskip("ai_edge_litert")
 
@@ -38,6 +40,72 @@ def test_only_builtin_operators_and_metadata_inside(exported):
     assert not any(name.startswith(("CUSTOM", "VAR_HANDLE")) for name in names)
     with zipfile.ZipFile(path) as archive:
         assert archive.namelist() == [METADATA_NAME]
+
+
+def repeated_names(path):
+    model = tflite_graph.read_model(path.read_bytes())
+    names = [collections.Counter(tensor.name for tensor in graph.tensors) for graph in model.subgraphs]
+    assert len(names) == len(model.signatureDefs)
+    return [name for graph in names for name, count in graph.items() if count > 1]
+
+
+def test_no_tensor_name_repeats_in_a_subgraph(exported):
+    assert not repeated_names(exported / "exported/pose_float32.tflite")
+
+
+def test_repeated_names_are_numbered_past_those_taken():
+    graph = tflite_graph.schema.SubGraphT()
+    graph.tensors = [tflite_graph.schema.TensorT() for _ in range(5)]
+    for tensor, name in zip(graph.tensors, (b"a", b"a", b"a_1", b"a", b"b"), strict=True):
+        tensor.name = name
+    tflite_graph._make_names_unique(graph)
+    assert [tensor.name for tensor in graph.tensors] == ["a", "a_2", "a_1", "a_3", "b"]
+
+
+def answers_of_litert_and_openvino(path):
+    """Keypoints [4, K, 3] of the same file from both."""
+    pytest.importorskip("openvino")
+    crops = random_crops(4, seed=5)
+    litert = tflite_signature(path, "crops")
+    points, maxima = openvino_crops(path)(crops)
+    ours = np.concatenate([litert(crops=crop[None])["keypoints"] for crop in crops])
+    return ours, np.concatenate([points, maxima[..., None]], axis=-1)
+
+
+def check_equal(litert, openvino):
+    np.testing.assert_allclose(openvino[..., 2], litert[..., 2], atol=1e-4)
+    # A random network's maxima may tie to float rounding: there either place is right.
+    assert (np.abs(openvino[..., :2] - litert[..., :2]).max(axis=-1) < 0.01).mean() > 0.95
+    assert litert[..., 2].std() > 0.01
+
+
+def test_openvino_reads_the_float32_file(exported):
+    check_equal(*answers_of_litert_and_openvino(exported / "exported/pose_float32.tflite"))
+
+
+@pytest.mark.slow
+def test_openvino_reads_the_float16_file(tmp_path):
+    _, path = write(tmp_path, quantize="float16")
+    assert not repeated_names(path)
+    check_equal(*answers_of_litert_and_openvino(path))
+
+
+@pytest.mark.slow
+def test_openvino_reads_the_int8_file(tmp_path):
+    model, path = write(tmp_path, quantize="int8", calibration=random_crops(8))
+    assert not repeated_names(path)
+    litert, openvino = answers_of_litert_and_openvino(path)
+    exact = np.asarray(codecs.decode(model(random_crops(4, seed=5)), 4)[1])
+    # Both round to 8 bits, at other places: neither is nearer to the other than to the network itself by design.
+    error = np.abs(litert[..., 2] - exact).mean()
+    assert np.abs(openvino[..., 2] - litert[..., 2]).mean() < 2 * error and error < 0.2
+
+
+def test_openvino_names_a_file_it_cannot_read(tmp_path):
+    pytest.importorskip("openvino")
+    (tmp_path / "a.tflite").write_bytes(b"no network")
+    with pytest.raises(UserError, match=r"a\.tflite: OpenVINO cannot read it"):
+        openvino_crops(tmp_path / "a.tflite")
 
 
 def test_signatures_share_the_weights(exported):
