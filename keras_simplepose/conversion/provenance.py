@@ -94,7 +94,8 @@ def _matches(pattern: str, text: str) -> list[tuple[int, int]]:
 
 def named_data_sets(text: str) -> list[DataSet]:
     """The data sets a text names, each once."""
-    found, taken = [], []
+    found: list[DataSet] = []
+    taken: list[tuple[int, int]] = []
     for data_set in DATA_SETS:
         spans = [
             span for span in _matches(data_set.pattern, text) if not any(a < span[1] and span[0] < b for a, b in taken)
