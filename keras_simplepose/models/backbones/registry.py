@@ -50,9 +50,8 @@ def _application(constructor: Callable[..., Any], takes_alpha: bool = False, **o
     """The `build` of a keras.applications model."""
 
     def build(x: Any, weights: str | None, alpha: float) -> Any:
-        if takes_alpha:
-            options["alpha"] = alpha
-        model = constructor(include_top=False, weights=weights, input_tensor=x, **options)
+        width = {"alpha": alpha} if takes_alpha else {}
+        model = constructor(include_top=False, weights=weights, input_tensor=x, **options, **width)
         return model.output
 
     return build
