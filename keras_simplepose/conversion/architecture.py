@@ -135,7 +135,7 @@ def _backbone(tensors: Mapping[str, np.ndarray], style: str, where: str) -> tupl
         kind = "bottleneck" if has_bottlenecks else "basic"
         raise UserError(f"{where}: its stages have {text} {kind} blocks; a ResNet of {_known(has_bottlenecks)} has not")
     if style == "caffe" and not has_bottlenecks:
-        raise UserError(f"{where}: is a ResNet-{depths[0]}, which has no caffe style; leave --style away")
+        raise UserError(f"{where}: is a ResNet-{depths[0]}, which has no caffe style; leave style at auto")
     stem = tensors.get("conv1.weight")
     return f"resnet{depths[0]}_{style}", 1.0 if stem is None else stem.shape[0] / STEM_CHANNELS
 

@@ -33,6 +33,7 @@ NORMALIZATIONS = {
     "torchvision": Normalization(IMAGENET_MEAN, IMAGENET_STD, "rgb"),
 }
 INPUT_SIZES = {"coco17": (256, 192), "mpii16": (256, 256)}  # The smaller of the two published for each.
+GIVEN = "given"  # Where a setting comes from that the configuration has.
 LARGE_INPUT = 384  # Height from which the releases train with sigma 3 instead of 2.
 NEW_HEAD = {name: getattr(ModelConfig(), name) for name in ("deconv_filters", "deconv_kernels")}  # For a bare backbone.
 
@@ -87,11 +88,11 @@ def convert_checkpoint(config: ConvertConfig) -> Conversion:
     if not found.keypoints and config.source != "torchvision":
         raise UserError(
             f"{where}: holds a backbone without a pose head; start a training from it with train "
-            f"--backbone={found.backbone} --backbone_weights={where}, or write a network with a new head with "
-            "--source=torchvision"
+            f"backbone {found.backbone} and backbone_weights {where}, or write a network with a new head with "
+            "source torchvision"
         )
     if found.keypoints and source == "torchvision":
-        raise UserError(f"{where}: has a pose head, so it is not torchvision's; leave --source away")
+        raise UserError(f"{where}: has a pose head, so it is not torchvision's; leave source at auto")
     normalization = _normalization(config, source)
     skeleton, skeleton_origin = _skeleton(config, found.keypoints, written)
     architecture = found
@@ -113,7 +114,7 @@ def convert_checkpoint(config: ConvertConfig) -> Conversion:
     )
     set_tensors(model, tensors, where, wanted=lambda name: bool(found.keypoints) or not name.startswith(HEAD_PREFIXES))
     settings = (
-        Setting("source", source, "tensors' names" if config.source == "auto" else "--source"),
+        Setting("source", source, "tensors' names" if config.source == "auto" else GIVEN),
         *_weight_settings(checkpoint),
         Setting("backbone", architecture.backbone, "tensors"),
         Setting("alpha", f"{architecture.alpha:g}", "tensors"),
@@ -156,8 +157,8 @@ def _pixel_settings(config: ConvertConfig, source: str, normalization: Normaliza
     )
 
 
-def _origin(given: object, flag: str, otherwise: str) -> str:
-    return f"--{flag}" if given else f"{otherwise}; --{flag} overrides"
+def _origin(given: object, option: str, otherwise: str) -> str:
+    return GIVEN if given else f"{otherwise}; {option} overrides"
 
 
 def _commas(values: tuple) -> str:
@@ -166,13 +167,13 @@ def _commas(values: tuple) -> str:
 
 def _style(config: ConvertConfig) -> tuple[str, str]:
     if config.style != "auto":
-        return config.style, "--style"
+        return config.style, GIVEN
     if "caffe" in config.checkpoint.lower():
         raise UserError(
             f"{config.checkpoint}: the path speaks of caffe, and tensors do not show where a ResNet strides; "
-            "give --style=caffe or --style=pytorch"
+            "say with style whether it is caffe or pytorch"
         )
-    return "pytorch", "convention; tensors do not show it; --style overrides"
+    return "pytorch", "convention; tensors do not show it; style overrides"
 
 
 def _skeleton(config: ConvertConfig, keypoints: int, written: Provenance) -> tuple[Skeleton, str]:
@@ -184,25 +185,25 @@ def _skeleton(config: ConvertConfig, keypoints: int, written: Provenance) -> tup
             raise UserError(
                 f"{config.checkpoint}: gives {keypoints} heatmaps, but skeleton {skeleton.name} has {count} keypoints"
             )
-        return skeleton, "--skeleton"
+        return skeleton, GIVEN
     if not keypoints:
-        return load_skeleton(ModelConfig().skeleton), "default; --skeleton overrides"
+        return load_skeleton(ModelConfig().skeleton), "default; skeleton overrides"
     name, origin = skeleton_of(written, keypoints, config.checkpoint)
-    return load_skeleton(name), f"{origin}; --skeleton overrides"
+    return load_skeleton(name), f"{origin}; skeleton overrides"
 
 
 def _input_size(config: ConvertConfig, skeleton: Skeleton) -> tuple[tuple[int, int], str]:
     """(H, W), and where it came from. Both releases write it into file names as 256x192."""
     if config.input_size:
-        return config.input_size, "--input_size"
+        return config.input_size, GIVEN
     found = re.findall(r"(?<!\d)(\d{2,3})x(\d{2,3})(?!\d)", Path(config.checkpoint).name)
     sizes = {(int(height), int(width)) for height, width in found}
     sizes = {size for size in sizes if not any(side % STRIDE for side in size)}
     if len(sizes) == 1:
-        return sizes.pop(), "file's name; --input_size overrides"
+        return sizes.pop(), "file's name; input_size overrides"
     if skeleton.name not in INPUT_SIZES:
-        raise UserError(f"{config.checkpoint}: neither its name nor its tensors tell the input size; give --input_size")
-    return INPUT_SIZES[skeleton.name], f"convention for {skeleton.name}; --input_size overrides"
+        raise UserError(f"{config.checkpoint}: neither its name nor its tensors tell the input size; give input_size")
+    return INPUT_SIZES[skeleton.name], f"convention for {skeleton.name}; input_size overrides"
 
 
 def _sigma(config: ConvertConfig, input_size: tuple[int, int]) -> float:
@@ -211,9 +212,6 @@ def _sigma(config: ConvertConfig, input_size: tuple[int, int]) -> float:
 
 def _normalization(config: ConvertConfig, source: str) -> Normalization:
     convention = NORMALIZATIONS[source]
-    for name, values in (("mean", config.mean), ("std", config.std)):
-        if values and (len(values) != 3 or not np.all(np.isfinite(values)) or (name == "std" and min(values) <= 0)):
-            raise UserError(f"--{name}={_commas(values)} must be three numbers on 0 to 255, in the channel order")
     order = convention.channel_order if config.channel_order == "auto" else config.channel_order
     return Normalization(config.mean or convention.mean, config.std or convention.std, order)
 
@@ -240,13 +238,13 @@ def load_backbone_weights(model: keras.Model, path: str | Path) -> str:
     fitting = infer_architecture(tensors, _model_style(model) or "pytorch", str(path))
     if fitting.keypoints:
         raise UserError(
-            f"{path}: holds a pose network; make a model of it with convert and start from that with --initial_model"
+            f"{path}: holds a pose network; make a model of it with convert and start from that as initial_model"
         )
     names = {layer.name for layer in model.layers}
     if not names & {"layer1.0.conv1", "features.0.0"}:
         raise UserError(
             f"{path}: PyTorch weights are another function in {model.name}, whose backbone pads and normalises "
-            f"otherwise; use --backbone={fitting.backbone}"
+            f"otherwise; use backbone {fitting.backbone}"
         )
     set_tensors(model, tensors, str(path), wanted=lambda name: not name.startswith(HEAD_PREFIXES))
     unused = f"; not used: {listed(dropped)}" if dropped else ""

@@ -27,7 +27,7 @@ def load_annotations(annotations: str | Path, images: str | Path, skeleton: Skel
     if len(skeleton.keypoints) != len(MPII16.keypoints):
         raise UserError(
             f"{path}: not COCO annotations, which are a table; and MPII's, which are a list, have the "
-            f"{len(MPII16.keypoints)} joints of --skeleton=mpii16, not the {len(skeleton.keypoints)} of {skeleton.name}"
+            f"{len(MPII16.keypoints)} joints of skeleton mpii16, not the {len(skeleton.keypoints)} of {skeleton.name}"
         )
     return load_mpii(path, images)
 

@@ -242,18 +242,18 @@ def check_manifest(
     if tuple(manifest.skeleton["keypoints"]) != skeleton.keypoints:
         raise UserError(
             f"the prepared set has the keypoints of skeleton {manifest.skeleton['name']}, the model those of "
-            f"{skeleton.name}; prepare another set or change --skeleton"
+            f"{skeleton.name}; prepare another set or change skeleton"
         )
     there, wanted = manifest.settings, PatchSettings.for_training(input_size, augmentation, skeleton.upper_body)
     if there.input_size != wanted.input_size:
         raise UserError(
             f"the prepared set is for inputs of {there.input_size[0]},{there.input_size[1]}, the model takes "
-            f"{wanted.input_size[0]},{wanted.input_size[1]}; prepare another set or change --input_size"
+            f"{wanted.input_size[0]},{wanted.input_size[1]}; prepare another set or change input_size"
         )
     if not there.covers(wanted):
-        fault = "half-body crops" if there.reach >= wanted.reach - 1e-6 else "--scale, --rotation and --shift"
+        fault = "half-body crops" if there.reach >= wanted.reach - 1e-6 else "scale, rotation and shift"
         raise UserError(
             f"the prepared set's patches are too small for the augmentation's {fault} "
             f"(they reach {there.reach:.2f} crop widths, {wanted.reach:.2f} are asked for); "
-            "prepare it anew with the same flags"
+            "prepare it anew with the same options"
         )

@@ -67,7 +67,7 @@ class BoxFile:
             if ids is None:
                 raise UserError(
                     f"{self.path}: detection results name images by number, and these files' names do not all end in "
-                    "one of their own; give annotations as --boxes instead"
+                    "one of their own; give annotations as boxes instead"
                 )
             places = {image_id: index for index, image_id in enumerate(ids)}
         else:

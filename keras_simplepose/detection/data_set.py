@@ -74,7 +74,7 @@ def detect_data_set(
     ):
         if isinstance(image, UserError):
             if not skip_damaged:
-                raise UserError(f"{image}; mend it, or leave such images out with --skip_damaged") from image
+                raise UserError(f"{image}; repair it, or leave such images out with skip_damaged") from image
             summary.skipped.append(str(image))
             continue
         found = detector(image)

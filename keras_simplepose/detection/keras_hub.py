@@ -35,9 +35,7 @@ class KerasHubDetector:
         elif classes == 80:
             self._class = 0
         else:
-            raise UserError(
-                f"the detector has {classes} classes, not COCO's; say which are persons with --person_class"
-            )
+            raise UserError(f"the detector has {classes} classes, not COCO's; say which are persons with person_class")
         decoder = model.prediction_decoder
         decoder.confidence_threshold, decoder.iou_threshold = config.detector_threshold, config.detector_overlap
         converter = getattr(getattr(model, "preprocessor", None), "image_converter", None)
@@ -54,13 +52,13 @@ class KerasHubDetector:
             import keras_hub
         except ImportError as error:
             raise UserError(
-                f"--detector=keras_hub:{preset} needs KerasHub: pip install 'keras_simplepose[detect]' ({error})"
+                f"detector keras_hub:{preset} needs KerasHub: pip install 'keras_simplepose[detect]' ({error})"
             ) from error
         try:
             model = keras_hub.models.ObjectDetector.from_preset(preset)
         except Exception as error:  # KerasHub lets through whatever its download clients raise.
             reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-            raise UserError(f"--detector=keras_hub:{preset} cannot be loaded: {reason}") from error
+            raise UserError(f"detector keras_hub:{preset} cannot be loaded: {reason}") from error
         return cls(model, config)
 
     def __call__(self, image: np.ndarray) -> PersonBoxes:

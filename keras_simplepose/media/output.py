@@ -86,12 +86,12 @@ class VideoFile:
 
     def _begin(self, size: tuple[int, int]) -> None:
         if math.isnan(self._rate):
-            raise UserError(f"{self._stem}: the video's frame rate is unknown; re-code it, or predict with --nodraw")
+            raise UserError(f"{self._stem}: the video's frame rate is unknown; re-code it, or predict without draw")
         odd = size[0] % 2 or size[1] % 2
         if odd and not float(self._rate).is_integer():
             raise UserError(
                 f"{self._stem}: OpenCV writes videos of odd size ({size[1]}×{size[0]}) at whole rates only, "
-                f"and this is {self._rate:g}; re-code it to an even size, or predict with --nodraw"
+                f"and this is {self._rate:g}; re-code it to an even size, or predict without draw"
             )
         self.path, self._size = self._stem.with_name(self._stem.name + (".avi" if odd else ".mp4")), size
         self._whole = atomic_path(self.path)
@@ -100,7 +100,7 @@ class VideoFile:
         code = cv2.VideoWriter.fourcc(*codec)
         self._writer = cv2.VideoWriter(str(temporary), backend, code, self._rate, (size[1], size[0]))
         if not self._writer.isOpened():
-            raise UserError(f"cannot write {self.path}: OpenCV has no {codec} encoder here; predict with --nodraw")
+            raise UserError(f"cannot write {self.path}: OpenCV has no {codec} encoder here; predict without draw")
 
 
 class Window:
@@ -119,7 +119,7 @@ class Window:
         except subprocess.TimeoutExpired:
             works = False
         if not works:
-            raise UserError("--show: no window can be opened here (no display, or opencv-python-headless)")
+            raise UserError("show: no window can be opened here (no display, or opencv-python-headless)")
         self._title = title
         cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
 

@@ -95,7 +95,7 @@ def predict_images(
             if isinstance(image, np.ndarray):
                 yield PosePredictor.request(task.image.id, image, task.persons)
             elif skipped is None:
-                raise UserError(f"{image}; mend it, or leave such images out with --skip_damaged") from image
+                raise UserError(f"{image}; repair it, or leave such images out with skip_damaged") from image
             else:
                 skipped[task.image.id] = str(image)
                 bar.update()

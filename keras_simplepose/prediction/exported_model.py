@@ -117,12 +117,12 @@ def load_artefact(path: str | Path, config: EvaluationConfig | None = None) -> t
 
 
 def _check_protocol(path: Path, inside: EvaluationConfig, wanted: EvaluationConfig) -> None:
-    """Refuses flags that the artefact cannot follow: silently it would be another protocol's AP."""
+    """Refuses options that the artefact cannot follow: silently it would be another protocol's AP."""
     for name in ("flip_test", "flip_shift") if inside.flip_test or wanted.flip_test else ():
         has, asked = getattr(inside, name), getattr(wanted, name)
         if has != asked:
-            mend = f"--{name}" if has else f"--no{name}"
-            raise UserError(f"{path} was exported with {mend}: give {mend} here too, or export it anew")
+            state = "on" if has else "off"
+            raise UserError(f"{path} was exported with {name} {state}: turn it {state} here too, or export it anew")
 
 
 def _decoded(heatmaps: Signature, spec: PoseSpec, protocol: EvaluationConfig) -> CropFunction:

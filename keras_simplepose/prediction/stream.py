@@ -197,7 +197,7 @@ class _Drawings:
         if save and isinstance(source, ImageFiles):
             self._folder = output / DRAWINGS
             if self._folder.resolve() == source.root.resolve():
-                raise UserError(f"{self._folder}: the drawings would replace the images; choose another --output")
+                raise UserError(f"{self._folder}: the drawings would replace the images; choose another output")
         elif save:
             self._video = VideoFile(output / Path(source.name).stem.replace(" ", "_"), source.rate)
 

@@ -48,7 +48,7 @@ class NonFiniteLossGuard(keras.callbacks.Callback):
         step = self.epoch * self.steps_per_epoch + batch
         raise UserError(
             f"{fault} step {step} (epoch {self.epoch}); the checkpoints are those before it; "
-            "try a smaller --learning_rate, --warmup_steps, or --precision=float32"
+            "try a smaller learning_rate, warmup_steps, or precision float32"
         )
 
 

@@ -38,11 +38,11 @@ def make_strategy(name: str, batch_size: int) -> tf.distribute.Strategy:
         try:
             resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect()
         except (ValueError, tf.errors.OpError) as error:
-            raise UserError(f"--strategy=tpu: no TPU found ({str(error).splitlines()[0]})") from error
+            raise UserError(f"strategy tpu: no TPU found ({str(error).splitlines()[0]})") from error
         strategy = tf.distribute.TPUStrategy(resolver)
     replicas = strategy.num_replicas_in_sync
     if batch_size % replicas:
-        raise UserError(f"--batch_size={batch_size} does not divide by the {replicas} devices")
+        raise UserError(f"batch_size {batch_size} does not divide by the {replicas} devices")
     return strategy
 
 
@@ -62,7 +62,7 @@ def choose_jit_compile(
         the choice, and one line that says why.
     """
     if mode != "auto":
-        return mode == "on", f"--jit_compile={mode}"
+        return mode == "on", f"jit_compile is {mode}"
     if total_steps < STEPS_WORTH_TIMING:
         return False, f"{total_steps} steps are too few to earn back the timing of both ways"
     batch = next(iter(strategy.experimental_distribute_dataset(batches)))

@@ -33,7 +33,7 @@ def worker_pool(workers: int = 0) -> Iterator[ProcessPoolExecutor]:
         yield pool
     except BrokenProcessPool as error:
         raise UserError(
-            "a worker process ended early: killed for want of memory (use fewer --workers), or started by a script "
+            "a worker process ended early: killed for want of memory (use fewer workers), or started by a script "
             "that does not guard what it runs with if __name__ == '__main__'"
         ) from error
     finally:

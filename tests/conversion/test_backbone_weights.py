@@ -116,7 +116,7 @@ def test_mobilenet_has_the_size_of_kerass(alpha):
 @pytest.mark.parametrize(
     ("backbone", "named"),
     [
-        ("mobilenetv2", "--backbone=resnet50_pytorch"),
+        ("mobilenetv2", "use backbone resnet50_pytorch"),
         ("resnet101_pytorch", "missing: layer3.6.conv1.weight"),
         ("mobilenetv2_pytorch", "left over: conv1.weight"),
     ],
@@ -134,7 +134,7 @@ def test_another_backbone_is_refused(backbone, named, tmp_path):
 def test_a_pose_network_is_no_backbone(tmp_path):
     torch.save(random_state(Architecture("resnet50_pytorch", 1.0, (8,), (4,), 3)), tmp_path / "a.pth")
     model = build_pose_model("resnet50_pytorch", input_size=(32, 32), deconv_filters=(), deconv_kernels=())
-    with pytest.raises(UserError, match="--initial_model"):
+    with pytest.raises(UserError, match="initial_model"):
         load_backbone_weights(model, tmp_path / "a.pth")
 
 

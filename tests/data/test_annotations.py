@@ -50,7 +50,7 @@ def test_mpii_files_are_evaluated(both):
 
 
 def test_a_list_is_not_taken_for_mpii_with_another_skeleton(both):
-    with pytest.raises(UserError, match="mpii.json.*--skeleton=mpii16"):
+    with pytest.raises(UserError, match="mpii.json.*skeleton mpii16"):
         load_annotations(both / "mpii.json", both / "images", COCO17)
 
 

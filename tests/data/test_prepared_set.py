@@ -143,8 +143,8 @@ def test_a_set_is_refused_where_it_does_not_serve(folder):
     for arguments, named in (
         ((MPII16, (128, 96), AugmentationConfig()), "coco17.*mpii16"),
         ((COCO17, (256, 192), AugmentationConfig()), "128,96.*256,192"),
-        ((COCO17, (128, 96), AugmentationConfig(scale=0.5)), "--scale.*1.08.*1.25"),
-        ((COCO17, (128, 96), AugmentationConfig(shift=0.16)), "--shift"),
+        ((COCO17, (128, 96), AugmentationConfig(scale=0.5)), "scale.*1.08.*1.25"),
+        ((COCO17, (128, 96), AugmentationConfig(shift=0.16)), "shift"),
         ((COCO17, (128, 96), AugmentationConfig(half_body_probability=0.3)), "half-body"),
     ):
         with pytest.raises(UserError, match=named):

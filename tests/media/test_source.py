@@ -183,5 +183,5 @@ def test_pictures_keep_names_and_colours(tmp_path):
 
 def test_without_a_display_show_is_an_error(monkeypatch):
     monkeypatch.setattr(media_output, "_PROBE", "raise SystemExit(1)")
-    with pytest.raises(UserError, match="--show"):
+    with pytest.raises(UserError, match="^show"):
         Window("poses")
