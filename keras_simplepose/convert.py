@@ -3,20 +3,16 @@
 from pathlib import Path
 
 from keras_simplepose.config import ConvertConfig
-from keras_simplepose.flags import require, run_command
+from keras_simplepose.flags import run_command
 from keras_simplepose.utils.errors import UserError
 
-DESCRIPTION = (
-    "Converts the checkpoints of the official release and of mmpose to .keras models that are the same function, "
-    "complete or not at all; --verify proves it by running both."
-)
+DESCRIPTION = """Converts the checkpoints of the official release and of mmpose to .keras models.
+
+They are the same function, complete or not at all; --verify proves it by running both."""
 
 
 def main(config: ConvertConfig) -> None:
     """Converts one file, printing what was found and what was assumed."""
-    require(config, "checkpoint", "output")
-    if config.verify_images and not config.verify:
-        raise UserError("--verify_images is for --verify, which was not given")
     if config.to_torch:
         _to_torch(config)
     else:

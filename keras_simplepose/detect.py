@@ -2,18 +2,16 @@
 
 from pathlib import Path
 
-from keras_simplepose.config import DetectConfig, DetectorConfig
-from keras_simplepose.flags import require, run_command
+from keras_simplepose.config import DetectionDataConfig, DetectorConfig
+from keras_simplepose.flags import run_command
 
 DESCRIPTION = """Detects the persons in the images of a COCO data set and writes their boxes as detection results.
 
 `evaluate --detections` and `predict --boxes` read the file. Weak detections are kept, as AP asks for."""
 
 
-def main(config: DetectConfig, detector_config: DetectorConfig) -> None:
+def main(config: DetectionDataConfig, detector_config: DetectorConfig) -> None:
     """Detects, writes and says how many of the annotated persons were found."""
-    require(config, "annotations", "images", "output")
-    require(detector_config, "detector")
     from keras_simplepose.core.skeletons import load_skeleton
     from keras_simplepose.data.coco import load_persons
     from keras_simplepose.detection.data_set import RECALL_OVERLAP, RECALL_SIZE, detect_data_set, recall
@@ -37,4 +35,4 @@ def main(config: DetectConfig, detector_config: DetectorConfig) -> None:
 
 
 if __name__ == "__main__":
-    run_command(main, "detect", DESCRIPTION, DetectConfig, DetectorConfig(detector_threshold=0.05))
+    run_command(main, "detect", DESCRIPTION, DetectionDataConfig, DetectorConfig(detector_threshold=0.05))

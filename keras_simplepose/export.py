@@ -1,7 +1,7 @@
 """Command: exports a model as SavedModel, TFLite and ONNX files, proven against it."""
 
-from keras_simplepose.config import ExportConfig
-from keras_simplepose.flags import require, run_command
+from keras_simplepose.config import EvaluationConfig, ExportConfig, ProofConfig
+from keras_simplepose.flags import run_command
 
 DESCRIPTION = """Exports a model as files that take a photograph and boxes and give keypoints.
 
@@ -10,16 +10,15 @@ tolerance the command fails and leaves nothing behind. The folder export/ has cl
 """
 
 
-def main(config: ExportConfig) -> None:
+def main(config: ExportConfig, proof: ProofConfig, protocol: EvaluationConfig) -> None:
     """Exports, and says what was written."""
-    require(config, "model", "output")
     from keras_simplepose.exporting.exporter import REPORT, export  # Not above: --help needs no TensorFlow.
 
-    rows = export(config)
+    rows = export(config, proof, protocol)
     for name in dict.fromkeys(row.artefact for row in rows):
         print(f"wrote {config.output}/{name}")
     print(f"wrote {config.output}/{REPORT}")
 
 
 if __name__ == "__main__":
-    run_command(main, "export", DESCRIPTION, ExportConfig)
+    run_command(main, "export", DESCRIPTION, ExportConfig, ProofConfig, EvaluationConfig)

@@ -5,12 +5,13 @@ import gc
 import sys
 import textwrap
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from absl import flags
 
+from keras_simplepose.config.options import check, condition_text, dependence, limits
 from keras_simplepose.utils.errors import UserError
 from keras_simplepose.utils.files import atomic_path
 
@@ -69,6 +70,7 @@ class CommandLine:
         """
         self.program, self.description = program, description
         self._configs = [config() if isinstance(config, type) else config for config in configs]
+        self._fields = {field.name: field for config in reversed(self._configs) for field in dataclasses.fields(config)}
         self._values = flags.FlagValues()
         # Read by absl itself before the rest; defined so that a flagfile may name another.
         flags.DEFINE_string("flagfile", "", "file of flags, one a line, # before a comment", flag_values=self._values)
@@ -79,7 +81,7 @@ class CommandLine:
 
     def help(self) -> str:
         """The flags with defaults, grouped by purpose."""
-        lines = [self.description, "", f"usage: python -m keras_simplepose.{self.program} [--flag=value …]", ""]
+        lines = [self.description.strip(), "", f"usage: python -m keras_simplepose.{self.program} [--flag=value …]", ""]
         lines += ["General:", "  --flagfile=FILE", "      read flags from a file, one a line; later flags win", ""]
         shown: set[str] = set()
         for config in self._configs:
@@ -100,9 +102,22 @@ class CommandLine:
         else:
             shape = "=" + flag.flag_type().upper().replace(" ", "-")
         prefix = "--[no]" if isinstance(flag.default, bool) else "--"
-        default = flag.default_as_str if flag.default not in ("", ()) else "none"
-        text = textwrap.wrap(f"{flag.help} (default: {default})", 100)
+        remarks = "; ".join(filter(None, self._remarks(name)))
+        text = textwrap.wrap(self._fields[name].metadata["help"] + (f" ({remarks})" if remarks else ""), 100)
         return [f"  {prefix}{name}{shape}", *(f"      {line}" for line in text)]
+
+    def _remarks(self, name: str) -> Iterator[str]:
+        """The range of an option, where it is needed or has an effect, its default."""
+        field, default = self._fields[name], self._values[name].default
+        yield limits(field, flag_name)
+        where, required = dependence(field, self._fields, flag_name), field.metadata["rules"].required
+        needed = "" if isinstance(required, bool) else condition_text(required, self._fields, flag_name)
+        if where and where != needed:
+            yield f"only {where}"
+        if required is not False:
+            yield f"required {needed}".strip()
+        elif "default:" not in field.metadata["help"]:
+            yield f"default: {str(default).lower() if isinstance(default, bool) else _text(default) or 'none'}"
 
     def parse(self, arguments: Sequence[str]) -> list[Any]:
         """The configurations for a command line's arguments, in the order given to the constructor.
@@ -121,6 +136,22 @@ class CommandLine:
             for config in self._configs
         ]
 
+    def read(self, arguments: Sequence[str]) -> list[Any]:
+        """The configurations for a command line's arguments, checked.
+
+        Flags without effect beside the others are refused, but those out of a flagfile are only reported: a recipe may
+        be used with another schedule, or to go on from a model.
+
+        Raises:
+            UserError: as `parse`; or a value is out of range, missing, or without effect.
+        """
+        configs = self.parse(arguments)
+        typed = {argument.lstrip("-").partition("=")[0] for argument in arguments}
+        from_file = {name for name in self._fields if name not in typed and f"no{name}" not in typed}
+        for note in check(*configs, defaults=self._configs, name=flag_name, excused=from_file):
+            print(f"note: {note}", file=sys.stderr)
+        return configs
+
 
 def write_flagfile(path: str | Path, program: str, *configs: Any) -> None:
     """Writes configurations as a flagfile that repeats the run, one flag a line, grouped as `--help` is."""
@@ -132,26 +163,23 @@ def write_flagfile(path: str | Path, program: str, *configs: Any) -> None:
             if field.name not in seen:
                 seen.add(field.name)
                 value = getattr(config, field.name)
-                text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-                lines.append(f"--{field.name}={text}")
+                lines.append(f"--{field.name}={_text(value)}")
     with atomic_path(path) as temporary:
         temporary.write_text("\n".join(lines) + "\n")
 
 
-def require(config: Any, *names: str) -> None:
-    """Checks that flags without a default were given.
+def _text(value: Any) -> str:
+    """A value as a flag takes it."""
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
-    Raises:
-        UserError: naming the first that is missing and what it is for.
-    """
-    for name in names:
-        if getattr(config, name) in ("", ()):
-            text = type(config).__dataclass_fields__[name].metadata["help"]
-            raise UserError(f"--{name} is missing: {text}")
+
+def flag_name(option: str) -> str:
+    """An option as it is written on a command line."""
+    return f"--{option}"
 
 
 def run_command(main: Callable[..., int | None], program: str, description: str, *configs: Any) -> NoReturn:
-    """Parses the command line, calls `main` with the configurations and leaves with its exit status.
+    """Reads and checks the command line, calls `main` with the configurations and leaves with its exit status.
 
     A `UserError` becomes one line on standard error and status 1; an interrupt status 130.
     """
@@ -161,7 +189,7 @@ def run_command(main: Callable[..., int | None], program: str, description: str,
         print(command_line.help())
         sys.exit(0)
     try:
-        status = main(*command_line.parse(arguments)) or 0
+        status = main(*command_line.read(arguments)) or 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         status = 1

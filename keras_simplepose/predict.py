@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from keras_simplepose.config import DetectorConfig, EvaluationConfig, PredictConfig
-from keras_simplepose.flags import require, run_command
-from keras_simplepose.utils.errors import UserError
+from keras_simplepose.flags import run_command
 
 DESCRIPTION = """Finds the poses of the people in photographs, folders, videos, or before a camera.
 
@@ -14,9 +13,6 @@ where the people are. What cannot be read is reported, the rest is done, and the
 
 def main(config: PredictConfig, detector_config: DetectorConfig, protocol: EvaluationConfig) -> int:
     """Predicts and says what was written; 1 if something could not be read."""
-    require(config, "model", "input", "output")
-    if bool(config.boxes) == bool(detector_config.detector):
-        raise UserError("give --detector (a YOLOX .onnx file, keras_hub:PRESET, or none: whole images) or --boxes")
     from keras_simplepose.detection.box_file import BoxFile
     from keras_simplepose.detection.detectors import load_detector
     from keras_simplepose.media.source import open_source

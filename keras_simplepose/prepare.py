@@ -1,7 +1,7 @@
 """Command: writes the person patches of a COCO data set to TFRecord shards, for `train --prepared`."""
 
 from keras_simplepose.config import AugmentationConfig, ModelConfig, PatchConfig, PrepareConfig
-from keras_simplepose.flags import require, run_command
+from keras_simplepose.flags import run_command
 
 DESCRIPTION = """Prepares a training set: cuts every person's patch out of the images, once, and writes them to shards.
 
@@ -11,7 +11,6 @@ augmentation as for train; a killed run leaves no set behind."""
 
 def main(config: PrepareConfig, patches: PatchConfig) -> None:
     """Prepares the set and says what it holds and how to go on."""
-    require(config, "annotations", "images", "output")
     from keras_simplepose.data.preparation import prepare  # Not above: worker processes import this module.
 
     model = ModelConfig(input_size=patches.input_size, skeleton=patches.skeleton)

@@ -9,9 +9,10 @@ from keras_simplepose.config import (
     OptimizationConfig,
     RunConfig,
     SyntheticDataConfig,
+    TrainingConfig,
     TrainingDataConfig,
 )
-from keras_simplepose.flags import CommandLine, require, run_command, write_flagfile
+from keras_simplepose.flags import CommandLine, run_command, write_flagfile
 from keras_simplepose.utils.errors import UserError
 
 DESCRIPTION = """Trains a pose network and measures its AP.
@@ -48,10 +49,9 @@ def main(
     from keras_simplepose.data.synthetic.quickstart import make_data
     from keras_simplepose.prediction.data_set import example_poses
     from keras_simplepose.prediction.predictor import PosePredictor
-    from keras_simplepose.training.trainer import TrainingConfig, train
+    from keras_simplepose.training.trainer import train
     from keras_simplepose.viz.sheet import write_sheet
 
-    require(run, "workdir")
     workdir = Path(run.workdir)
     write_flags(workdir, data, synthetic, model, augmentation, optimization, run, evaluation)
     if synthetic.synthetic_images:

@@ -31,7 +31,7 @@ def exported(tmp_path_factory) -> Path:
     from export_models import small_model
 
     from keras_simplepose import save_model
-    from keras_simplepose.config import ExportConfig
+    from keras_simplepose.config import ExportConfig, ProofConfig
     from keras_simplepose.exporting.exporter import export
 
     folder = tmp_path_factory.mktemp("export")
@@ -41,7 +41,7 @@ def exported(tmp_path_factory) -> Path:
             model=str(folder / "pose.keras"),
             output=str(folder / "exported"),
             format=("savedmodel", "tflite", "onnx"),
-            proof_count=3,
-        )
+        ),
+        ProofConfig(proof_count=3),
     )
     return folder

@@ -1,6 +1,7 @@
 """The layers of the package: imports point down, and only commands know flags."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,9 @@ def name_of(path):
     return str(path.relative_to(PACKAGE))
 
 
-@pytest.mark.parametrize("path", [path for path in MODULES if path.parent != PACKAGE], ids=name_of)
+@pytest.mark.parametrize(
+    "path", [path for path in MODULES if path.parent.name not in (PACKAGE.name, "config")], ids=name_of
+)
 def test_imports_point_down(path):
     folder = path.relative_to(PACKAGE).parts[0]
     assert folder in ORDER, f"{folder} has no place in the order"
@@ -48,8 +51,8 @@ def test_imports_point_down(path):
     assert not wrong, f"{name_of(path)} imports {', '.join(sorted(wrong))}"
 
 
-def test_the_configuration_imports_nothing_of_the_package():
-    assert not parts_of(PACKAGE / "config.py")
+def test_the_configuration_imports_nothing_else_of_the_package():
+    assert set().union(*map(parts_of, (PACKAGE / "config").glob("*.py"))) <= {"config", "utils"}
     assert not parts_of(PACKAGE / "version.py")
 
 
@@ -81,3 +84,19 @@ def test_no_folder_has_a_commands_name():
 def test_tests_mirror_the_package():
     folders = {path.parent.name for path in Path(__file__).parent.glob("*/test_*.py")}
     assert folders <= {*ORDER, "commands"}
+
+
+FLAG = re.compile(r"(?<![\w-])--(no)?[a-z_]{3,}")
+# It starts another program, and a help text says with which arguments.
+OTHER_PROGRAM = {"benchmarks/input.py", "config/benchmark.py"}
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if path.parent != PACKAGE], ids=name_of)
+def test_only_commands_speak_of_flags(path):
+    """Who calls the library from Python has options, not flags."""
+    tree = ast.parse(path.read_text())
+    documented = ast.Module, ast.ClassDef, ast.FunctionDef
+    docstrings = {ast.get_docstring(node, clean=False) for node in ast.walk(tree) if isinstance(node, documented)}
+    texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    found = [text for text in texts - docstrings if FLAG.search(text)]
+    assert not found or name_of(path) in OTHER_PROGRAM, found

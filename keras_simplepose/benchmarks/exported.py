@@ -45,8 +45,6 @@ def export_benchmark(config: BenchmarkConfig) -> Iterator[Row]:
     decodes the photograph and cuts the crops, is compared with `crops` of the same file.
     """
     batch = config.export_batch
-    if batch < 2:
-        raise UserError(f"--export_batch is {batch}; it must be at least 2")
     model = build_pose_model(BACKBONE)
     spec = pose_spec(model)
     crops = crops_of(drawn_photographs(batch), spec)[0][:batch]

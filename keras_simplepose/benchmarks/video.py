@@ -17,7 +17,6 @@ from keras_simplepose.media.source import Frame, open_source
 from keras_simplepose.models.simple_baselines import build_pose_model
 from keras_simplepose.prediction.predictor import PosePredictor
 from keras_simplepose.prediction.stream import predict_source
-from keras_simplepose.utils.errors import UserError
 
 SIZE = (1080, 1920)
 RATE = 30.0
@@ -43,10 +42,8 @@ def video_benchmark(
         is compared with; and "video/share_" of each stage in the busy time: decode, detect, pose, draw, write.
 
     Raises:
-        UserError: a file cannot be read, or there are fewer than 1 frames.
+        UserError: a file cannot be read.
     """
-    if config.frames < 1:
-        raise UserError(f"--frames is {config.frames}; it must be at least 1")
     predictor = predictor or _predictor(config.model)
     detector = load_detector(DetectorConfig(detector=config.detector)) if config.detector else None
 

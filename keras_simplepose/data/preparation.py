@@ -89,20 +89,14 @@ def prepare(
 
 def _check(config: PrepareConfig) -> None:
     """Refuses what would fail after long work, or overwrite what is no prepared set."""
-    for name, low, high in (("persons_per_shard", 1, None), ("jpeg_quality", 1, 100), ("workers", 0, None)):
-        value = getattr(config, name)
-        if value < low or (high is not None and value > high):
-            raise UserError(
-                f"--{name} is {value}; it must be at least {low}" + (f" and at most {high}" if high else "")
-            )
     if not Path(config.images).is_dir():
         raise UserError(f"{config.images}: no such folder of images")
     output = Path(config.output)
     if output.is_dir():
         if any(output.iterdir()) and not (output / MANIFEST).is_file():
-            raise UserError(f"{output}: holds something else than a prepared set; choose another --output")
+            raise UserError(f"{output}: holds something else than a prepared set; choose another output")
     elif output.exists():
-        raise UserError(f"{output}: is a file; choose another --output")
+        raise UserError(f"{output}: is a file; choose another output")
 
 
 def _tasks(persons: PersonSet, config: PrepareConfig, settings: PatchSettings, seed: int) -> list[CutTask]:
@@ -118,7 +112,7 @@ def _tasks(persons: PersonSet, config: PrepareConfig, settings: PatchSettings, s
 
 def _skip(result: CutResult, allowed: bool) -> Skipped:
     if not allowed:
-        raise UserError(f"{result.fault}; mend it, or leave such images out with --skip_damaged")
+        raise UserError(f"{result.fault}; repair it, or leave such images out with skip_damaged")
     return Skipped(result.task.image.file_name, result.fault, len(result.task.persons))
 
 

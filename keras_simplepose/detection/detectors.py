@@ -21,16 +21,12 @@ def load_detector(config: DetectorConfig) -> Detector:
     """The detector a configuration names.
 
     Raises:
-        UserError: an option is out of range, the file is missing or no YOLOX network, or KerasHub is not installed or
-            has no such preset.
+        UserError: the file is missing or no YOLOX network, or KerasHub is not installed or has no such preset.
     """
-    for name in ("detector_threshold", "detector_overlap"):
-        if not 0 <= getattr(config, name) <= 1:
-            raise UserError(f"--{name} is {getattr(config, name)}; it must be from 0 to 1")
     if config.detector == WHOLE_IMAGE:
         return PersonBoxes.whole
     if config.detector.startswith(KERAS_HUB):
         return KerasHubDetector.load(config.detector.removeprefix(KERAS_HUB), config)
     if not config.detector.endswith(".onnx"):
-        raise UserError(f"--detector is {config.detector!r}; give a YOLOX .onnx file, keras_hub:PRESET, or none")
+        raise UserError(f"detector is {config.detector!r}; give a YOLOX .onnx file, keras_hub:PRESET, or none")
     return YoloxDetector(config)

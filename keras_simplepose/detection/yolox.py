@@ -50,8 +50,6 @@ class YoloxDetector:
         """
         self._config, self._size = config, config.detector_size
         self._class = max(config.person_class, 0)
-        if self._size < max(YOLOX_STRIDES) or self._size % max(YOLOX_STRIDES):
-            raise UserError(f"--detector_size is {self._size}; it must be a multiple of {max(YOLOX_STRIDES)}")
         if not Path(config.detector).is_file():
             raise UserError(f"{config.detector}: no such detector file")
         try:
@@ -64,15 +62,15 @@ class YoloxDetector:
         except cv2.error as error:
             raise UserError(
                 f"{config.detector}: does not run with a {self._size}×{self._size} input ({_brief(error)}); "
-                "--detector_size must be what the file was exported with"
+                "detector_size must be what the file was exported with"
             ) from error
         if len(shape) != 3 or shape[:2] != (1, cells) or shape[2] < 6:
             raise UserError(
                 f"{config.detector}: gives {list(shape)} where a YOLOX of input {self._size} gives [1, {cells}, "
-                "5 + classes]; give a YOLOX export, and its input size as --detector_size"
+                "5 + classes]; give a YOLOX export, and its input size as detector_size"
             )
         if self._class >= shape[2] - 5:
-            raise UserError(f"--person_class is {self._class}, but {config.detector} has {shape[2] - 5} classes")
+            raise UserError(f"person_class is {self._class}, but {config.detector} has {shape[2] - 5} classes")
 
     def _forward(self, canvas: np.ndarray) -> np.ndarray:
         # BGR of 0–255, as the network was trained: cv2.imread's own order, neither scaled nor shifted.

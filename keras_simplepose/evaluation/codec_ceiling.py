@@ -20,18 +20,12 @@ from keras_simplepose.utils.errors import UserError
 
 
 def codec_spec(config: CodecConfig) -> PoseSpec:
-    """The frame that flags describe.
+    """The frame that a configuration describes.
 
     Raises:
-        UserError: the sizes do not fit each other, or there is no such skeleton.
+        UserError: there is no such skeleton.
     """
-    size, stride = config.input_size, config.stride
-    if len(size) != 2 or stride < 1 or any(side <= 0 or side % stride for side in size):
-        text = ",".join(map(str, size))
-        raise UserError(f"--input_size {text} must be height,width, both multiples of --stride, which is {stride}")
-    if config.sigma <= 0:
-        raise UserError(f"--sigma is {config.sigma}; it must be greater than 0")
-    height, width = size
+    (height, width), stride = config.input_size, config.stride
     return PoseSpec(load_skeleton(config.skeleton), (height, width), (height // stride, width // stride), config.sigma)
 
 

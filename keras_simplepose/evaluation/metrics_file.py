@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from keras_simplepose.config import EvaluateConfig, EvaluationConfig
+from keras_simplepose.config import EvaluationConfig, EvaluationDataConfig
 from keras_simplepose.core.spec import PoseSpec
 from keras_simplepose.evaluation.coco_metrics import METRICS
 from keras_simplepose.evaluation.evaluator import EvaluationResult
@@ -37,7 +37,7 @@ def format_table(metrics: Mapping[str, float]) -> str:
     return "\n".join(lines)
 
 
-def format_result(result: EvaluationResult, config: EvaluateConfig) -> str:
+def format_result(result: EvaluationResult, config: EvaluationDataConfig) -> str:
     """A result as lines to print: what was measured and on how much, the table, the images that were skipped."""
     title = "codec's ceiling" if config.codec_only else config.metric.upper()
     counts = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in result.counts.items() if count)
@@ -47,7 +47,7 @@ def format_result(result: EvaluationResult, config: EvaluateConfig) -> str:
     return "\n".join(lines)
 
 
-def describe_run(config: EvaluateConfig, evaluation: EvaluationConfig) -> dict[str, Any]:
+def describe_run(config: EvaluationDataConfig, evaluation: EvaluationConfig) -> dict[str, Any]:
     """The files and flags that an evaluation's metrics depend on, as JSON-serialisable values.
 
     Raises:
@@ -63,7 +63,7 @@ def describe_run(config: EvaluateConfig, evaluation: EvaluationConfig) -> dict[s
     }
 
 
-def _boxes(config: EvaluateConfig) -> str:
+def _boxes(config: EvaluationDataConfig) -> str:
     return "detector" if config.detections else "ground-truth"
 
 

@@ -2,18 +2,19 @@
 
 import os
 
-from keras_simplepose.config import CodecConfig, EvaluateConfig, EvaluationConfig
+from keras_simplepose.config import CodecConfig, EvaluationConfig, EvaluationDataConfig
 from keras_simplepose.core.spec import PoseSpec
 from keras_simplepose.data.annotations import load_annotations
 from keras_simplepose.data.coco import PersonSet, load_detections
 from keras_simplepose.evaluation.codec_ceiling import codec_ceiling, codec_spec
 from keras_simplepose.evaluation.evaluator import EvaluationResult, evaluate_pckh, evaluate_predictor
 from keras_simplepose.prediction.predictor import PosePredictor
+from keras_simplepose.utils.errors import UserError
 from keras_simplepose.utils.files import check_writable
 
 
 def evaluate(
-    config: EvaluateConfig,
+    config: EvaluationDataConfig,
     evaluation: EvaluationConfig,
     codec: CodecConfig,
     output: str | os.PathLike = "",
@@ -34,6 +35,8 @@ def evaluate(
     Raises:
         UserError: a file is missing or faulty, files do not fit each other, or the output cannot be written to.
     """
+    if config.images and not os.path.isdir(config.images):
+        raise UserError(f"{config.images}: no such folder of images")
     predictor = PosePredictor.load(config.model, evaluation) if config.model else None
     spec = predictor.spec if predictor else codec_spec(codec)
     persons = load_annotations(config.annotations, config.images, spec.skeleton)

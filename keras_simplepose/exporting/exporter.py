@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 
-from keras_simplepose.config import EvaluationConfig, ExportConfig
+from keras_simplepose.config import EvaluationConfig, ExportConfig, ProofConfig
 from keras_simplepose.core.skeletons import Skeleton
 from keras_simplepose.exporting import onnx as export_onnx
 from keras_simplepose.exporting import tflite as export_tflite
@@ -32,7 +32,6 @@ from keras_simplepose.prediction.predictor import PosePredictor
 from keras_simplepose.utils.errors import UserError
 from keras_simplepose.utils.files import file_hash, write_json
 
-FORMATS = ("savedmodel", "tflite", "onnx")
 SAVED_MODEL = "savedmodel"
 REPORT = "export_report.json"
 
@@ -46,20 +45,29 @@ class Artefact:
     write: Callable[[Path], None]
 
 
-def export(config: ExportConfig, show: Callable[[str], None] = print) -> list[Comparison]:
+def export(
+    config: ExportConfig,
+    proof: ProofConfig | None = None,
+    protocol: EvaluationConfig | None = None,
+    show: Callable[[str], None] = print,
+) -> list[Comparison]:
     """Exports a model as the configuration says.
 
     Args:
         config: what and where to.
+        proof: what the artefacts are proven on, and within which limits.
+        protocol: flip test, shift and threshold, which go into the artefacts; the rest counts where AP is measured.
         show: is given the table of the proof.
 
     Returns:
         the proof. The artefacts and export_report.json are in the output folder.
 
     Raises:
-        UserError: a flag is wrong, a package is missing, or an artefact is not the model: then none is left behind.
+        UserError: a package is missing, or an artefact is not the model: then none is left behind.
     """
-    check(config)
+    proof, protocol = proof or ProofConfig(), protocol or EvaluationConfig()
+    if proof.openvino:
+        import_openvino()
     model = in_float32(load_model(config.model))
     output = Path(config.output)
     is_new = not output.exists()
@@ -69,13 +77,13 @@ def export(config: ExportConfig, show: Callable[[str], None] = print) -> list[Co
     except OSError as error:
         raise UserError(f"cannot write to {output}: {error.strerror or error}") from error
     try:
-        artefacts = plan(config, model, output)
+        artefacts = plan(config, protocol, model, output)
         for artefact in artefacts:
             artefact.write(_parent(staging / artefact.name))
-        rows = _prove(config, model, artefacts, staging, show)
+        rows = _prove(proof, protocol, model, artefacts, staging, show)
         for artefact in artefacts:
             _move(staging / artefact.name, _parent(output / artefact.name))
-        write_json(output / REPORT, report(config, rows))
+        write_json(output / REPORT, report(config, proof, protocol, rows))
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         if is_new:
@@ -83,34 +91,6 @@ def export(config: ExportConfig, show: Callable[[str], None] = print) -> list[Co
         raise
     shutil.rmtree(staging, ignore_errors=True)
     return rows
-
-
-def check(config: ExportConfig) -> None:
-    """Checks the flags against each other.
-
-    Raises:
-        UserError: naming the one to change.
-    """
-    for name, known in (("format", FORMATS), ("quantize", export_tflite.QUANTIZATIONS)):
-        wrong = [value for value in getattr(config, name) if value not in known]
-        if wrong or not getattr(config, name):
-            raise UserError(f"--{name}={','.join(getattr(config, name))}: must be of {', '.join(known)}")
-    if "int8" in config.quantize and "tflite" in config.format and not config.calibration:
-        raise UserError("--quantize=int8 needs --calibration: a folder of images like those it will see")
-    if config.calibration_annotations and not config.calibration:
-        raise UserError("--calibration_annotations is given, but --calibration, the folder of its images, is not")
-    if config.proof_annotations and not config.proof_images:
-        raise UserError("--proof_annotations is given, but --proof_images, the folder of its images, is not")
-    if config.decode != "keypoints" and "tflite" not in config.format:
-        raise UserError(f"--decode={config.decode} is for TFLite, which --format does not name")
-    if config.openvino:
-        if not {"tflite", "onnx"} & set(config.format):
-            raise UserError("the option openvino is for TFLite and ONNX files, which the option format does not name")
-        if "tflite" in config.format and config.decode == "none":
-            raise UserError("the option openvino proves files with decoding inside; with decode=none there is none")
-        import_openvino()
-    if min(config.proof_count, config.calibration_count) < 1:
-        raise UserError("--proof_count and --calibration_count must be at least 1")
 
 
 def in_float32(model: keras.Model) -> keras.Model:
@@ -130,17 +110,10 @@ def in_float32(model: keras.Model) -> keras.Model:
     return copy
 
 
-def _protocol(config: ExportConfig) -> EvaluationConfig:
-    """The protocol inside the artefacts."""
-    return EvaluationConfig(
-        flip_test=config.flip_test, flip_shift=config.flip_shift, keypoint_threshold=config.keypoint_threshold
-    )
-
-
-def plan(config: ExportConfig, model: keras.Model, output: Path) -> list[Artefact]:
-    """The artefacts the flags ask for."""
+def plan(config: ExportConfig, protocol: EvaluationConfig, model: keras.Model, output: Path) -> list[Artefact]:
+    """The artefacts that are asked for."""
     spec = pose_spec(model)
-    whole = ArtefactMetadata(spec, _protocol(config))
+    whole = ArtefactMetadata(spec, protocol)
     artefacts = []
     if "savedmodel" in config.format:
         flags = (config.honour_orientation, config.jit_compile)
@@ -154,7 +127,7 @@ def plan(config: ExportConfig, model: keras.Model, output: Path) -> list[Artefac
             )
         for quantize in config.quantize:
             metadata = ArtefactMetadata(
-                spec, whole.protocol, config.decode != "none", config.decode == "gather_free", quantize
+                spec, protocol, config.decode != "none", config.decode == "gather_free", quantize
             )
 
             def write(path: Path, metadata: ArtefactMetadata = metadata) -> None:
@@ -175,20 +148,25 @@ def next_version(folder: Path) -> int:
 
 
 def _prove(
-    config: ExportConfig, model: keras.Model, artefacts: list[Artefact], staging: Path, show: Callable[[str], None]
+    proof: ProofConfig,
+    protocol: EvaluationConfig,
+    model: keras.Model,
+    artefacts: list[Artefact],
+    staging: Path,
+    show: Callable[[str], None],
 ) -> list[Comparison]:
     """Compares every artefact with the model and shows the table.
 
     Raises:
         UserError: one is past its limits.
     """
-    spec, protocol = pose_spec(model), _protocol(config)
-    if config.proof_images:
-        photographs = read_photographs(config.proof_images, config.proof_annotations, spec, config.proof_count)
+    spec = pose_spec(model)
+    if proof.proof_images:
+        photographs = read_photographs(proof.proof_images, proof.proof_annotations, spec, proof.proof_count)
     else:
-        photographs = drawn_photographs(config.proof_count)
+        photographs = drawn_photographs(proof.proof_count)
     reference = make_reference(model, photographs, protocol)
-    precision_of = _precision_measure(config, spec.skeleton)
+    precision_of = _precision_measure(proof, spec.skeleton)
     keras_precision = precision_of(PosePredictor.from_model(model, protocol)) if precision_of else None
     rows: list[Comparison] = []
     for artefact in artefacts:
@@ -196,35 +174,37 @@ def _prove(
         if path.is_dir():
             found = prove_saved_model(path, artefact.name, model, reference, protocol)
         else:
-            found = prove_file(path, artefact.metadata, reference, protocol, config.openvino)
+            found = prove_file(path, artefact.metadata, reference, protocol, proof.openvino)
         precision = precision_of(PosePredictor.load(path, protocol)) if precision_of else None
         rows += with_precision(found, precision)
     text = table(rows, reference)
     show(text if keras_precision is None else f"{text}\nIts AP is {keras_precision:.4f}.")
-    wrong = [fault for row in rows for fault in faults(row, config, keras_precision)]
+    wrong = [fault for row in rows for fault in faults(row, proof, keras_precision)]
     if wrong:
         more = f"; and {len(wrong) - 1} more of the kind" if len(wrong) > 1 else ""
         raise UserError(f"{wrong[0]}{more}; nothing was exported")
     return rows
 
 
-def _precision_measure(config: ExportConfig, skeleton: Skeleton) -> Callable[[PosePredictor], float] | None:
+def _precision_measure(proof: ProofConfig, skeleton: Skeleton) -> Callable[[PosePredictor], float] | None:
     """What measures AP on the proof's images in their annotations' boxes, read once; None without annotations."""
-    if not config.proof_annotations:
+    if not proof.proof_annotations:
         return None
     from keras_simplepose.data.annotations import load_annotations
     from keras_simplepose.evaluation.evaluator import evaluate_predictor
 
-    persons = load_annotations(config.proof_annotations, config.proof_images, skeleton)
-    return lambda predictor: evaluate_predictor(predictor, persons, config.proof_images, progress=False).metrics["AP"]
+    persons = load_annotations(proof.proof_annotations, proof.proof_images, skeleton)
+    return lambda predictor: evaluate_predictor(predictor, persons, proof.proof_images, progress=False).metrics["AP"]
 
 
-def report(config: ExportConfig, rows: list[Comparison]) -> dict[str, Any]:
+def report(
+    config: ExportConfig, proof: ProofConfig, protocol: EvaluationConfig, rows: list[Comparison]
+) -> dict[str, Any]:
     """What export_report.json says."""
     return {
         "model": config.model,
         "model_sha256": file_hash(config.model),
-        "flags": dataclasses.asdict(config),
+        "flags": dataclasses.asdict(config) | dataclasses.asdict(proof) | dataclasses.asdict(protocol),
         "comparisons": [dataclasses.asdict(row) for row in rows],
     }
 

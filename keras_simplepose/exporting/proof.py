@@ -20,7 +20,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_simplepose.config import EvaluationConfig, ExportConfig
+from keras_simplepose.config import EvaluationConfig, ProofConfig
 from keras_simplepose.conversion.proof import decision_margins
 from keras_simplepose.core import codecs
 from keras_simplepose.core.geometry import transform_points
@@ -240,23 +240,23 @@ def to_crop(matrices: np.ndarray, keypoints: np.ndarray) -> np.ndarray:
     return np.concatenate([transform_points(matrices, keypoints[..., :2]), keypoints[..., 2:]], axis=-1)
 
 
-def faults(row: Comparison, config: ExportConfig, keras_precision: float | None) -> list[str]:
+def faults(row: Comparison, limits: ProofConfig, keras_precision: float | None) -> list[str]:
     """What of a comparison is past the limits, in words."""
     where = f"{row.artefact}, {row.signature}"
     if not row.compared:
         return [f"{where}: not one of {row.points} points is decided by more than noise, so nothing is proven"]
     found = []
     if not row.quantized:
-        if not row.largest <= config.tolerance:
-            found.append(f"{where}: a keypoint is {row.largest:.3g} px off (--tolerance={config.tolerance:g})")
+        if not row.largest <= limits.tolerance:
+            found.append(f"{where}: a keypoint is {row.largest:.3g} px off (tolerance is {limits.tolerance:g})")
         if not row.score <= NOISE:
             found.append(f"{where}: a heatmap value is {row.score:.2g} of the largest off (limit {NOISE:g})")
     elif row.average_precision is not None and keras_precision is not None:
         loss = keras_precision - row.average_precision
-        if not loss <= config.maximum_ap_loss:
-            found.append(f"{where}: AP is {loss:.4f} lower (--maximum_ap_loss={config.maximum_ap_loss:g})")
-    elif not row.mean <= config.quantized_tolerance:
-        limit = f"--quantized_tolerance={config.quantized_tolerance:g}"
+        if not loss <= limits.maximum_ap_loss:
+            found.append(f"{where}: AP is {loss:.4f} lower (maximum_ap_loss is {limits.maximum_ap_loss:g})")
+    elif not row.mean <= limits.quantized_tolerance:
+        limit = f"quantized_tolerance is {limits.quantized_tolerance:g}"
         found.append(f"{where}: confident keypoints are {row.mean:.3g} px off on average ({limit})")
     return found
 

@@ -9,14 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_simplepose.config import (
-    AugmentationConfig,
-    EvaluationConfig,
-    ModelConfig,
-    OptimizationConfig,
-    RunConfig,
-    TrainingDataConfig,
-)
+from keras_simplepose.config import AugmentationConfig, TrainingConfig, TrainingDataConfig
 from keras_simplepose.conversion.converter import load_backbone_weights
 from keras_simplepose.conversion.torch_files import is_checkpoint
 from keras_simplepose.core.spec import PoseSpec
@@ -52,18 +45,6 @@ ADAM_BETAS = (0.9, 0.999)  # Paper's release.
 
 
 @dataclass(frozen=True)
-class TrainingConfig:
-    """All configurations of a run; each documents itself in config.py."""
-
-    model: ModelConfig = ModelConfig()
-    data: TrainingDataConfig = TrainingDataConfig()
-    augmentation: AugmentationConfig = AugmentationConfig()
-    optimization: OptimizationConfig = OptimizationConfig()
-    run: RunConfig = RunConfig()
-    evaluation: EvaluationConfig = EvaluationConfig()
-
-
-@dataclass(frozen=True)
 class TrainingResult:
     """What a run leaves.
 
@@ -94,7 +75,7 @@ def train(config: TrainingConfig) -> TrainingResult:
     workdir = Path(config.run.workdir)
     first_epoch = epochs_done(workdir) if config.run.resume else 0
     if not config.run.resume and (workdir / STATE_NAME).exists():
-        raise UserError(f"--workdir={workdir} holds another run; choose a new folder or --resume")
+        raise UserError(f"workdir {workdir} holds another run; choose a new folder, or turn resume on")
     keras.utils.set_random_seed(config.run.seed)
     strategy = make_strategy(config.run.strategy, config.optimization.batch_size)
     with strategy.scope():
@@ -176,7 +157,7 @@ def build_network(config: TrainingConfig) -> keras.Model:
     for prefix in config.model.frozen_layers:
         layers = [layer for layer in network.layers if layer.name.startswith(prefix)]
         if not layers:
-            raise UserError(f"--frozen_layers: no layer of {network.name} begins with {prefix!r}")
+            raise UserError(f"frozen_layers: no layer of {network.name} begins with {prefix!r}")
         for layer in layers:
             layer.trainable = False
     return network
@@ -187,7 +168,7 @@ def _new_network(config: TrainingConfig) -> keras.Model:
     weights = None if model.backbone_weights in ("", "none") else model.backbone_weights
     foreign = weights is not None and weights != "imagenet" and is_checkpoint(weights)
     if weights not in (None, "imagenet") and not Path(weights).is_file():
-        raise UserError(f"--backbone_weights={weights}: no such file; imagenet and none are the other choices")
+        raise UserError(f"backbone_weights {weights}: no such file; imagenet and none are the other choices")
     network = build_pose_model(
         model.backbone,
         None if foreign else weights,
@@ -221,18 +202,21 @@ def training_source(config: TrainingConfig, spec: PoseSpec) -> PatchSource:
     """The prepared shards, or the images themselves.
 
     Raises:
-        UserError: neither is given, or they do not fit the model.
+        UserError: they do not fit the model, or hold fewer persons than a batch.
     """
+    source, batch_size = _patch_source(config, spec), config.optimization.batch_size
+    if batch_size > source.count:
+        raise UserError(f"batch_size is {batch_size}, but there are only {source.count} persons to train on")
+    return source
+
+
+def _patch_source(config: TrainingConfig, spec: PoseSpec) -> PatchSource:
     data = config.data
     if data.prepared:
-        if data.maximum_persons:
-            raise UserError("--maximum_persons needs --annotations and --images; a prepared set is used whole")
         folder = Path(data.prepared)
         manifest = read_manifest(folder)
         check_manifest(manifest, spec.skeleton, spec.input_size, config.augmentation)
         return PreparedSource(folder, manifest)
-    if not (data.annotations and data.images):
-        raise UserError("no training data: give --prepared, or --annotations and --images")
     persons = load_annotations(data.annotations, data.images, spec.skeleton)
     if data.maximum_persons:
         persons = persons.limited(data.maximum_persons)
@@ -249,8 +233,6 @@ def _half_body_minimum(augmentation: AugmentationConfig) -> int:
 def _validation_source(data: TrainingDataConfig, spec: PoseSpec) -> ImageSource | None:
     if not data.validation_annotations:
         return None
-    if not data.validation_images:
-        raise UserError("--validation_annotations needs --validation_images, the folder of its images")
     persons = load_annotations(data.validation_annotations, data.validation_images, spec.skeleton)
     settings = PatchSettings.for_validation(spec.input_size)
     return ImageSource(persons, Path(data.validation_images), settings, data.skip_damaged)

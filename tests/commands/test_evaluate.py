@@ -11,7 +11,7 @@ import pytest
 from pose_data import SPEC, write_data_set
 
 from keras_simplepose import evaluate
-from keras_simplepose.config import CodecConfig, EvaluateConfig, EvaluationConfig
+from keras_simplepose.config import CodecConfig, EvaluationConfig, EvaluationDataConfig
 from keras_simplepose.core.skeletons import COCO17, MPII16
 from keras_simplepose.core.spec import PoseSpec
 from keras_simplepose.data.coco import load_persons
@@ -46,7 +46,7 @@ def data(original, tmp_path):
 def configurations(data, *flags, model=True):
     paths = {"annotations": "annotations.json", "images": "images"} | ({"model": "model.keras"} if model else {})
     given = [f"--{flag}={data / name}" for flag, name in paths.items()]
-    return CommandLine("evaluate", "", EvaluateConfig, EvaluationConfig, CodecConfig).parse([*given, *flags])
+    return CommandLine("evaluate", "", EvaluationDataConfig, EvaluationConfig, CodecConfig).read([*given, *flags])
 
 
 def run(data, *flags, **options):
@@ -91,8 +91,8 @@ def test_the_provenance_names_all_the_metrics_depend_on(data):
 def test_the_codecs_ceiling_needs_no_model_and_no_images(data, capsys):
     shutil.rmtree(data / "images")
     flags = [f"--annotations={data / 'annotations.json'}", "--codec_only", f"--output={data / 'out'}"]
-    command_line = CommandLine("evaluate", "", EvaluateConfig, EvaluationConfig, CodecConfig)
-    evaluate.main(*command_line.parse([*flags, "--input_size=128,96", "--sigma=1.5"]))
+    command_line = CommandLine("evaluate", "", EvaluationDataConfig, EvaluationConfig, CodecConfig)
+    evaluate.main(*command_line.read([*flags, "--input_size=128,96", "--sigma=1.5"]))
     written = metrics_of(data / "out")
     assert 0.8 < written["metrics"]["AP"] <= 1
     network = written["provenance"]["network"]
@@ -154,7 +154,7 @@ FAULTS = {
     "model of no kind": (damage("model.keras", b"PK no zip"), [], "model.keras: not a Keras model"),
     "no annotations": (lambda data: (data / "annotations.json").unlink(), [], "annotations.json: no such file"),
     "faulty annotations": (damage("annotations.json", b"{"), [], "annotations.json: not valid JSON at line 1"),
-    "no image": (lambda data: (data / "images" / "1.png").unlink(), [], "1.png.*--skip_damaged"),
+    "no image": (lambda data: (data / "images" / "1.png").unlink(), [], "1.png.*skip_damaged"),
     "empty image": (damage("images/3.png", b""), [], "3.png.*empty"),
     "image of another size": (
         edit("annotations.json", lambda values: values["images"][0].update(height=121)),
@@ -180,8 +180,8 @@ FAULTS = {
     "no head boxes": (nothing, ["--metric=pckh"], "lacks head_box"),
     "no images folder": (nothing, ["--images=absent"], "absent: no such folder"),
     "images are missing": (nothing, ["--images="], "--images is missing"),
-    "frame of a model": (nothing, ["--input_size=128,96"], "--codec_only without --model"),
-    "score without detections": (nothing, ["--minimum_box_score=0.5"], "without --detections"),
+    "frame of a model": (nothing, ["--input_size=128,96"], "with --codec_only, without --model"),
+    "score without detections": (nothing, ["--minimum_box_score=0.5"], "only with --detections"),
     "detections for the codec": (nothing, ["--codec_only", "--detections=detections.json"], "--codec_only"),
     "batch of nothing": (nothing, ["--evaluation_batch_size=0"], "--evaluation_batch_size is 0"),
 }
@@ -215,10 +215,11 @@ def test_an_output_that_is_a_file_stops_before_the_work(data):
 def test_errors_are_one_line_on_standard_error_and_status_1(data, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["evaluate", "--model=absent.keras", f"--annotations={data / 'annotations.json'}"])
     with pytest.raises(SystemExit) as caught:
-        run_command(evaluate.main, "evaluate", "", EvaluateConfig, EvaluationConfig, CodecConfig)
+        run_command(evaluate.main, "evaluate", "", EvaluationDataConfig, EvaluationConfig, CodecConfig)
     output = capsys.readouterr()
     assert caught.value.code == 1
-    assert output.err == "error: --images is missing: folder of the images\n" and output.out == ""
+    assert output.err == "error: --images is missing: folder of the images (needed without --codec_only)\n"
+    assert output.out == ""
 
 
 @pytest.mark.slow

@@ -259,8 +259,6 @@ def test_a_camera_runs_until_interrupted(tmp_path, predictor, monkeypatch):
         ({"model": "text.keras"}, "not a Keras model"),
         ({"source": "missing.jpg"}, "no such file"),
         ({"source": "."}, "no image in this folder"),
-        ({"detector": ""}, "give --detector"),
-        ({"boxes": "boxes.json"}, "give --detector"),
         ({"detector": "", "boxes": "missing.json"}, "no such file"),
     ],
 )

@@ -99,7 +99,7 @@ def damage(tmp_path):
 def test_damaged_images_stop_it(tmp_path):
     config = make_data(tmp_path)
     damage(tmp_path)
-    with pytest.raises(UserError, match=r"images/[35]\.jpg.*--skip_damaged"):
+    with pytest.raises(UserError, match=r"images/[35]\.jpg.*skip_damaged"):
         run(config)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["annotations.json", "images"]
 
@@ -157,14 +157,8 @@ def test_other_folders_are_not_overwritten(tmp_path):
     with pytest.raises(UserError, match="something else than a prepared set"):
         run(config)
     (tmp_path / "file").write_text("")
-    for changes, named in (
-        ({"images": str(tmp_path / "absent")}, "absent: no such folder"),
-        ({"persons_per_shard": 0}, "--persons_per_shard"),
-        ({"jpeg_quality": 101}, "--jpeg_quality"),
-        ({"workers": -1}, "--workers"),
-    ):
-        with pytest.raises(UserError, match=named):
-            run(config_of(tmp_path, **changes))
+    with pytest.raises(UserError, match="absent: no such folder"):
+        run(config_of(tmp_path, images=str(tmp_path / "absent")))
 
 
 class _Now:

@@ -76,8 +76,6 @@ def test_the_whole_image_is_one_person():
         ({"detector": "missing.onnx"}, "no such detector"),
         ({"detector": "junk.onnx"}, "not an ONNX file"),
         ({"detector": "yolo"}, "keras_hub:PRESET, or none"),
-        ({"detector": "none", "detector_threshold": 1.5}, "from 0 to 1"),
-        ({"detector": "junk.onnx", "detector_size": 100}, "multiple of 32"),
     ],
 )
 def test_wrong_detectors_are_named(options, message, tmp_path, monkeypatch):

@@ -8,35 +8,14 @@ import pytest
 from export_models import random_crops, small_model
 
 from keras_simplepose import UserError, build_pose_model, load_model, pose_spec
-from keras_simplepose.config import AugmentationConfig, ExportConfig, ModelConfig, PrepareConfig
+from keras_simplepose.config import AugmentationConfig, ExportConfig, ModelConfig, PrepareConfig, ProofConfig
 from keras_simplepose.data.preparation import prepare
 from keras_simplepose.data.synthetic.scenes import make_synthetic_dataset
-from keras_simplepose.export import main
 from keras_simplepose.exporting import exporter
 from keras_simplepose.exporting import onnx as export_onnx
 from keras_simplepose.exporting.examples import calibration_crops, crops_of, drawn_photographs, read_photographs
-from keras_simplepose.exporting.exporter import check, export, in_float32, next_version
+from keras_simplepose.exporting.exporter import export, in_float32, next_version
 from keras_simplepose.exporting.proof import NOISE, Reference, compare, faults
-
-
-@pytest.mark.parametrize(
-    ("flags", "named"),
-    [
-        ({"format": ("tensorrt",)}, "format"),
-        ({"format": ()}, "format"),
-        ({"quantize": ("int4",)}, "quantize"),
-        ({"quantize": ("int8",)}, "calibration"),
-        ({"calibration_annotations": "a.json"}, "calibration"),
-        ({"proof_annotations": "a.json"}, "proof_images"),
-        ({"decode": "none", "format": ("savedmodel",)}, "decode"),
-        ({"proof_count": 0}, "proof_count"),
-        ({"openvino": True, "format": ("savedmodel",)}, "openvino"),
-        ({"openvino": True, "decode": "none"}, "openvino"),
-    ],
-)
-def test_contradictory_flags_are_named(flags, named):
-    with pytest.raises(UserError, match=named):
-        check(ExportConfig(model="a.keras", output="b", **flags))
 
 
 def test_the_report_holds_every_signature_within_its_limits(exported):
@@ -72,7 +51,7 @@ def test_an_artefact_that_is_not_the_model_leaves_nothing_behind(exported, tmp_p
     config = ExportConfig(model=str(exported / "pose.keras"), output=str(tmp_path / "out"), format=("onnx",))
     shown = []
     with pytest.raises(UserError, match=r"pose\.onnx, crops.*nothing was exported"):
-        export(dataclasses.replace(config, proof_count=2), shown.append)
+        export(config, ProofConfig(proof_count=2), show=shown.append)
     assert "pose.onnx" in shown[0] and list(tmp_path.iterdir()) == []
 
 
@@ -139,11 +118,6 @@ def test_versions_are_counted_up(tmp_path):
     assert next_version(tmp_path) == 12
 
 
-def test_the_command_needs_model_and_output():
-    with pytest.raises(UserError, match="--output"):
-        main(ExportConfig(model="a.keras"))
-
-
 def test_mixed_precision_is_exported_in_float32():
     arguments = {"alpha": 0.35, "input_size": (64, 64), "deconv_filters": (8,), "deconv_kernels": (4,)}
     mixed = build_pose_model("mobilenetv2", precision="mixed_bfloat16", **arguments)
@@ -180,9 +154,9 @@ def test_points_that_hang_on_noise_are_held_to_their_value_alone():
     moved = answer(known)
     moved[2, 5, 0] += 8
     row = compare(known, moved, None, **ROW)
-    assert row.largest == 0 and row.compared == row.points - 1 and not faults(row, ExportConfig(), None)
+    assert row.largest == 0 and row.compared == row.points - 1 and not faults(row, ProofConfig(), None)
     moved[2, 5, 2] += 0.01
-    assert "heatmap value" in faults(compare(known, moved, None, **ROW), ExportConfig(), None)[0]
+    assert "heatmap value" in faults(compare(known, moved, None, **ROW), ProofConfig(), None)[0]
 
 
 @pytest.mark.parametrize("wrong", [0.02, np.nan, np.inf])
@@ -191,28 +165,28 @@ def test_a_decided_point_that_moved_is_a_fault(wrong):
     moved = answer(known)
     moved[1, 3, 1] += wrong
     row = compare(known, moved, None, **ROW)
-    assert "keypoint" in faults(row, ExportConfig(), None)[0]
-    assert not faults(compare(known, answer(known), None, **ROW), ExportConfig(), None)
+    assert "keypoint" in faults(row, ProofConfig(), None)[0]
+    assert not faults(compare(known, answer(known), None, **ROW), ProofConfig(), None)
 
 
 def test_nothing_decided_is_nothing_proven():
     known = reference()
     known.decided[:] = False
-    assert "nothing is proven" in faults(compare(known, answer(known), None, **ROW), ExportConfig(), None)[0]
+    assert "nothing is proven" in faults(compare(known, answer(known), None, **ROW), ProofConfig(), None)[0]
 
 
 def test_quantised_files_have_a_mean_of_confident_points_or_an_ap_to_keep():
     known = reference()
     moved = answer(known)
     moved[known.maxima <= 0.2] += 50
-    assert not faults(compare(known, moved, 0.2, **ROW), ExportConfig(), None)
+    assert not faults(compare(known, moved, 0.2, **ROW), ProofConfig(), None)
     moved[..., 0] += 3
     row = compare(known, moved, 0.2, **ROW)
     assert row.mean == pytest.approx(3, abs=1e-3)
-    assert "quantized_tolerance" in faults(row, ExportConfig(), None)[0]
+    assert "quantized_tolerance" in faults(row, ProofConfig(), None)[0]
     with_ap = dataclasses.replace(row, average_precision=0.495)
-    assert not faults(with_ap, ExportConfig(), 0.5)
-    assert "maximum_ap_loss" in faults(with_ap, ExportConfig(), 0.51)[0]
+    assert not faults(with_ap, ProofConfig(), 0.5)
+    assert "maximum_ap_loss" in faults(with_ap, ProofConfig(), 0.51)[0]
 
 
 def test_examples_come_from_drawings_images_and_annotations(tmp_path):

@@ -1,0 +1,58 @@
+"""Measurements of speed."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from keras_simplepose.config.options import option
+
+
+@dataclass(frozen=True)
+class BenchmarkConfig:
+    """What to measure."""
+
+    suites: tuple[str, ...] = option(
+        ("input", "training"),
+        "what to measure",
+        choices=("input", "training", "export", "video"),
+        lengths=range(1, 5),
+        distinct=True,
+    )
+    rounds: int = option(3, "measurements of each kind, taken in turns; their median counts", minimum=1)
+    output: str = option("", "file to write the rows to as well, JSON lines")
+    annotations: str = option(
+        "", "COCO keypoint JSON of training persons", only_with={"suites": "input"}, required={"suites": "input"}
+    )
+    images: str = option("", "folder of their images", only_with={"suites": "input"}, required={"suites": "input"})
+    prepared: str = option(
+        "",
+        "what prepare wrote of them; without it, it is prepared anew in a temporary folder",
+        only_with={"suites": "input"},
+    )
+    reference_loader: str = option(
+        "",
+        "script to compare with; takes --annotations --images --workers --limit, prints JSON lines",
+        only_with={"suites": "input"},
+    )
+    reference_workers: tuple[int, ...] = option(
+        (0, 2),
+        "numbers of workers of the script; its best counts",
+        minimum=0,
+        lengths=range(1, 9),
+        only_with={"suites": "input", "reference_loader": True},
+    )
+    persons: int = option(1920, "persons per measurement", minimum=32, only_with={"suites": "input"})
+    training_batch: int = option(8, "crops per step", minimum=1, only_with={"suites": "training"})
+    training_steps: int = option(3, "steps per measurement", minimum=1, only_with={"suites": "training"})
+    jit_compile: Literal["auto", "on", "off"] = option(
+        "auto", "XLA; auto: both ways, the faster one counts", only_with={"suites": "training"}
+    )
+    export_batch: int = option(8, "crops a call, where a form takes several", minimum=2, only_with={"suites": "export"})
+    model: str = option(
+        "",
+        "pose model; default: a ResNet-50 of random weights, 256×192, which is as fast",
+        only_with={"suites": "video"},
+    )
+    detector: str = option("", "YOLOX .onnx file; without it no detector runs", only_with={"suites": "video"})
+    frames: int = option(
+        120, "frames of the rendered 1080p video of two people", minimum=1, only_with={"suites": "video"}
+    )

@@ -1,0 +1,57 @@
+"""The network.
+
+Sources: [paper] is Simple Baselines (ECCV 2018) and its official release.
+"""
+
+from dataclasses import dataclass
+
+from keras_simplepose.config.options import option
+
+SIZE = {"lengths": (2,), "multiple_of": 32, "minimum": 32}  # 32: STRIDE of the backbones.
+NEW_NETWORK = {"initial_model": False}
+NEW_FRAME = (NEW_NETWORK, {"synthetic_images": True})  # Rendered people are prepared for it.
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The network."""
+
+    backbone: str = option(
+        "resnet50",
+        "feature extractor, such as resnet50 (keras.applications) or resnet50_pytorch",
+        only_with=NEW_NETWORK,
+    )
+    backbone_weights: str = option(
+        "imagenet", "imagenet, none, or a file of weights for the backbone", only_with=NEW_NETWORK
+    )
+    alpha: float = option(
+        1.0, "width multiplier of the MobileNets and of our own ResNets", above=0, only_with=NEW_NETWORK
+    )
+    input_size: tuple[int, ...] = option(
+        (256, 192), "height,width of the crop in pixels [paper]", **SIZE, only_with=NEW_FRAME
+    )
+    deconv_filters: tuple[int, ...] = option(
+        (256, 256, 256),
+        "channels of each transposed convolution [paper]",
+        minimum=1,
+        lengths=range(6),
+        only_with=NEW_NETWORK,
+    )
+    deconv_kernels: tuple[int, ...] = option(
+        (4, 4, 4),
+        "kernel size of each transposed convolution [paper]",
+        choices=(2, 3, 4),
+        lengths=range(6),
+        only_with=NEW_NETWORK,
+    )
+    skeleton: str = option("coco17", "coco17, mpii16, posetrack15, or a .toml or .json file", only_with=NEW_FRAME)
+    sigma: float = option(
+        2.0,
+        "Gaussian of the targets in heatmap pixels; 3 for 384-class inputs [paper]",
+        above=0,
+        only_with=NEW_NETWORK,
+    )
+    frozen_layers: tuple[str, ...] = option(
+        (), "layers whose names begin with one of these are not trained, batch norm too"
+    )
+    initial_model: str = option("", "a .keras model to go on from, with its own architecture, frame and weights")

@@ -1,0 +1,64 @@
+"""Detection and prediction."""
+
+from dataclasses import dataclass
+
+from keras_simplepose.config.evaluation import ANY_MODEL, SKIP_DAMAGED
+from keras_simplepose.config.network import ModelConfig
+from keras_simplepose.config.options import option, same
+
+FINDS_PERSONS = {"detector": ("*.onnx", "keras_hub:*")}
+
+
+@dataclass(frozen=True)
+class DetectorConfig:
+    """Where the persons are."""
+
+    detector: str = option(
+        "", "a YOLOX .onnx file, keras_hub:PRESET, or none: every whole image is one person", required={"boxes": False}
+    )
+    detector_size: int = option(
+        416,
+        "side of a YOLOX input in pixels; 640 for all but nano and tiny",
+        multiple_of=32,
+        minimum=32,
+        only_with={"detector": "*.onnx"},
+    )
+    detector_threshold: float = option(0.3, "least score of a person", minimum=0, maximum=1, only_with=FINDS_PERSONS)
+    detector_overlap: float = option(
+        0.65,
+        "IoU above which the weaker of two boxes is a duplicate [YOLOX]",
+        minimum=0,
+        maximum=1,
+        only_with=FINDS_PERSONS,
+    )
+    person_class: int = option(
+        -1,
+        "the detector's class number of persons; -1: 0, or 1 for KerasHub's of 91 classes",
+        minimum=-1,
+        only_with=FINDS_PERSONS,
+    )
+
+
+@dataclass(frozen=True)
+class DetectionDataConfig:
+    """What to detect persons in."""
+
+    annotations: str = option("", "COCO keypoint JSON that lists the images", required=True)
+    images: str = option("", "folder of the images", required=True)
+    output: str = option("", "JSON file for the boxes, COCO detection results", required=True)
+    skeleton: str = same(ModelConfig, "skeleton")
+    skip_damaged: bool = option(False, SKIP_DAMAGED)
+
+
+@dataclass(frozen=True)
+class PredictConfig:
+    """What to predict, and what to write."""
+
+    model: str = option("", ANY_MODEL, required=True)
+    input: str = option("", "an image, a folder of images, a quoted glob, a video, or a camera's number", required=True)
+    output: str = option("", "folder for poses.json, poses.csv and the drawings", required=True)
+    boxes: str = option("", "the persons' boxes: COCO detection results or annotations", only_with={"detector": False})
+    draw: bool = option(True, "write the pictures, or the video, with the poses drawn in")
+    heatmaps: bool = option(False, "lay the heatmaps over the drawings", only_with=({"draw": True}, {"show": True}))
+    show: bool = option(False, "show the drawings in a window as they are made; q closes it and ends the run")
+    maximum_frames: int = option(0, "stop after so many images or frames; 0: all of them", minimum=0)

@@ -1,0 +1,168 @@
+"""Training: data, augmentation, optimisation, and the whole of a run.
+
+Sources: [paper] is Simple Baselines (ECCV 2018) and its official release.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from keras_simplepose.config.evaluation import SKIP_DAMAGED, VALIDATION, EvaluationConfig
+from keras_simplepose.config.network import ModelConfig
+from keras_simplepose.config.options import option, same
+
+PHOTOGRAPHS = {"prepared": False, "synthetic_images": False}
+VALIDATION_FILES = {"validation_annotations": True, "synthetic_images": False}
+
+
+@dataclass(frozen=True)
+class TrainingDataConfig:
+    """Training and validation data."""
+
+    prepared: str = option(
+        "",
+        "folder written by prepare; without it the images are read directly, which is slower",
+        only_with={"synthetic_images": False},
+    )
+    annotations: str = option(
+        "", "COCO keypoint JSON, or MPII's, of the training persons", only_with=PHOTOGRAPHS, required=PHOTOGRAPHS
+    )
+    images: str = option("", "folder of the training images", only_with=PHOTOGRAPHS, required=PHOTOGRAPHS)
+    validation_annotations: str = option(
+        "",
+        "COCO keypoint JSON, or MPII's, to measure AP on; none: no evaluation",
+        only_with={"synthetic_images": False},
+    )
+    validation_images: str = option(
+        "",
+        "folder of the validation images",
+        only_with=VALIDATION_FILES,
+        required=VALIDATION_FILES,
+    )
+    maximum_persons: int = option(
+        0, "use only the first so many persons, for trials; 0: all", minimum=0, only_with=PHOTOGRAPHS
+    )
+    shuffle_buffer: int = option(4096, "persons held to be shuffled; the shards' order is shuffled as well", minimum=1)
+    skip_damaged: bool = option(False, SKIP_DAMAGED, only_with=(PHOTOGRAPHS, {"validation_annotations": True}))
+
+
+@dataclass(frozen=True)
+class SyntheticDataConfig:
+    """Rendered people, for a first run without data."""
+
+    synthetic_images: int = option(
+        0, "render so many training images into the workdir and train on them; 0: none", minimum=0
+    )
+    synthetic_validation_images: int = option(
+        100, "rendered images held out to measure AP on", minimum=1, only_with={"synthetic_images": True}
+    )
+
+
+@dataclass(frozen=True)
+class AugmentationConfig:
+    """Augmentation of the training crops."""
+
+    scale: float = option(
+        0.3, "standard deviation of the scale factor, which is clipped to 1 ± this [paper]", minimum=0, below=1
+    )
+    rotation: float = option(
+        40.0, "standard deviation of the rotation in degrees, clipped to twice this [paper]", minimum=0, maximum=180
+    )
+    rotation_probability: float = option(
+        0.6, "share of crops that are rotated [paper]", minimum=0, maximum=1, only_with={"rotation": True}
+    )
+    flip_probability: float = option(0.5, "share of crops that are mirrored [paper]", minimum=0, maximum=1)
+    shift: float = option(
+        0.0, "largest shift of the centre as a share of the crop, each axis [mmpose: 0.16]", minimum=0, maximum=1
+    )
+    shift_probability: float = option(
+        0.3, "share of crops that are shifted [mmpose]", minimum=0, maximum=1, only_with={"shift": True}
+    )
+    half_body_probability: float = option(
+        0.0, "share of crops cut to the upper or lower body [mmpose: 0.3]", minimum=0, maximum=1
+    )
+    half_body_minimum: int = option(
+        9,
+        "least labelled keypoints of a person whose crop may be cut so [mmpose]",
+        minimum=1,
+        only_with={"half_body_probability": True},
+    )
+
+
+@dataclass(frozen=True)
+class OptimizationConfig:
+    """Optimiser and schedule."""
+
+    epochs: int = option(140, "passes over the training persons [paper]", minimum=1)
+    batch_size: int = option(128, "persons per step over all devices [paper: 32 on each of 4]", minimum=1)
+    learning_rate: float = option(1e-3, "of Adam, at the start [paper]", above=0)
+    schedule: Literal["steps", "cosine"] = option("steps", "steps: × drop_factor at drop_epochs; cosine: down to 0")
+    drop_epochs: tuple[int, ...] = option(
+        (90, 120),
+        "0-based epochs at whose start the learning rate drops [paper]",
+        minimum=0,
+        distinct=True,
+        only_with={"schedule": "steps"},
+    )
+    drop_factor: float = option(
+        0.1, "what it is multiplied with then [paper]", above=0, only_with={"schedule": "steps", "drop_epochs": True}
+    )
+    warmup_steps: int = option(0, "steps over which the learning rate rises linearly from 0 [paper: none]", minimum=0)
+    adam_epsilon: float = option(
+        1e-8, "as PyTorch adds it, after the bias correction; Keras adds 1e-7 before it [paper]", above=0
+    )
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """How and where it runs."""
+
+    workdir: str = option("", "folder for checkpoints, curves, pictures and flags.cfg", required=True)
+    seed: int = option(0, "of shuffling, augmentation and initial weights", minimum=0, maximum=2**32 - 1)
+    strategy: Literal["auto", "one_device", "mirrored", "multi_worker", "tpu"] = option(
+        "auto", "tf.distribute strategy; auto: mirrored over all GPUs, one_device without"
+    )
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = option("float32", "of the network's layers")
+    jit_compile: Literal["auto", "on", "off"] = option(
+        "auto", "XLA for the training step; auto times both ways if the run is long enough to earn it back"
+    )
+    evaluate_every: int = option(1, "epochs between evaluations on the validation set", minimum=1, only_with=VALIDATION)
+    picture_count: int = option(8, "crops drawn with targets and predictions at each evaluation; 0: none", minimum=0)
+    resume: bool = option(True, "go on where an interrupted run in the same workdir stopped")
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """All configurations of a run."""
+
+    model: ModelConfig = ModelConfig()
+    data: TrainingDataConfig = TrainingDataConfig()
+    augmentation: AugmentationConfig = AugmentationConfig()
+    optimization: OptimizationConfig = OptimizationConfig()
+    run: RunConfig = RunConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+
+@dataclass(frozen=True)
+class PrepareConfig:
+    """What to prepare."""
+
+    annotations: str = option("", "COCO keypoint JSON, or MPII's", required=True)
+    images: str = option("", "folder of the images", required=True)
+    output: str = option("", "folder to write the shards and the manifest to", required=True)
+    persons_per_shard: int = option(1024, "persons in one TFRecord file", minimum=1)
+    jpeg_quality: int = option(95, "of the patches", minimum=1, maximum=100)
+    workers: int = option(0, "processes; 0: one per core", minimum=0)
+    skip_damaged: bool = option(False, SKIP_DAMAGED)
+
+
+@dataclass(frozen=True)
+class PatchConfig:
+    """What the patches must serve; train refuses a set prepared for another model or weaker augmentation."""
+
+    input_size: tuple[int, ...] = same(ModelConfig, "input_size")
+    skeleton: str = same(ModelConfig, "skeleton")
+    scale: float = same(AugmentationConfig, "scale")
+    rotation: float = same(AugmentationConfig, "rotation")
+    shift: float = same(AugmentationConfig, "shift")
+    half_body_probability: float = same(AugmentationConfig, "half_body_probability")
+    half_body_minimum: int = same(AugmentationConfig, "half_body_minimum")
