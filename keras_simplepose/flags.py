@@ -15,6 +15,8 @@ from keras_simplepose.config.options import check, condition_text, dependence, l
 from keras_simplepose.utils.errors import UserError
 from keras_simplepose.utils.files import atomic_path
 
+LONGEST_FAULT = 250  # Characters of what absl says, which repeats the value.
+
 
 class _TupleParser(flags.ArgumentParser):
     """Comma-separated values of one type, as a tuple; an empty text is the empty tuple."""
@@ -128,7 +130,7 @@ class CommandLine:
         try:
             rest = self._values([self.program, *arguments])[1:]
         except (flags.Error, ValueError) as error:
-            raise UserError(" ".join(str(error).split()) + "; --help lists the flags") from error
+            raise UserError(f"{' '.join(str(error).split())[:LONGEST_FAULT]}; --help lists the flags") from error
         if rest:
             raise UserError(f"stray argument {rest[0]!r}: flags are written --name=value; --help lists them")
         return [

@@ -99,7 +99,7 @@ class CodecConfig:
     """The frame of heatmaps, where there is no model that has one."""
 
     skeleton: str = same(ModelConfig, "skeleton", only_with=CODEC_FRAME)
-    input_size: tuple[int, ...] = same(
+    input_size: tuple[int, int] = same(
         ModelConfig, "input_size", minimum=1, multiple_of="stride", only_with=CODEC_FRAME
     )
     sigma: float = same(ModelConfig, "sigma", only_with=CODEC_FRAME)

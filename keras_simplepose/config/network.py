@@ -27,7 +27,7 @@ class ModelConfig:
     alpha: float = option(
         1.0, "width multiplier of the MobileNets and of our own ResNets", above=0, only_with=NEW_NETWORK
     )
-    input_size: tuple[int, ...] = option(
+    input_size: tuple[int, int] = option(
         (256, 192), "height,width of the crop in pixels [paper]", **SIZE, only_with=NEW_FRAME
     )
     deconv_filters: tuple[int, ...] = option(

@@ -112,7 +112,8 @@ def condition_text(
             is_set = options[other].type in (int, float) and options[other].default != 0
             value = (" other than 0" if is_set else "") if wanted is True else "=" + "|".join(map(str, values))
             present.append(name(other) + value)
-    return ", ".join(filter(None, (present and "with " + " and ".join(present), without and f"without {without}")))
+    parts = ("with " + " and ".join(present) if present else "", f"without {without}" if without else "")
+    return ", ".join(filter(None, parts))
 
 
 def dependence(
@@ -231,16 +232,18 @@ def _is_one(kind: Any, rules: Rules, value: Any, values: Mapping[str, Any]) -> b
         return isinstance(value, str | os.PathLike) and (not rules.choices or value in rules.choices)
     if kind is bool or isinstance(value, bool):
         return kind is bool and isinstance(value, bool)
-    if not isinstance(value, numbers.Integral if kind is int else numbers.Real) or not math.isfinite(value):
-        return False
+    number: Any = value
+    if not isinstance(value, numbers.Integral):
+        if kind is int or not isinstance(value, numbers.Real) or not math.isfinite(value):
+            return False
     step = values.get(rules.multiple_of, 0) if isinstance(rules.multiple_of, str) else rules.multiple_of
     return (
-        (rules.minimum is None or value >= rules.minimum)
-        and (rules.above is None or value > rules.above)
-        and (rules.maximum is None or value <= rules.maximum)
-        and (rules.below is None or value < rules.below)
-        and (not step or value % step == 0)
-        and (not rules.choices or value in rules.choices)
+        (rules.minimum is None or number >= rules.minimum)
+        and (rules.above is None or number > rules.above)
+        and (rules.maximum is None or number <= rules.maximum)
+        and (rules.below is None or number < rules.below)
+        and (not step or number % step == 0)
+        and (not rules.choices or number in rules.choices)
     )
 
 

@@ -159,7 +159,7 @@ class PrepareConfig:
 class PatchConfig:
     """What the patches must serve; train refuses a set prepared for another model or weaker augmentation."""
 
-    input_size: tuple[int, ...] = same(ModelConfig, "input_size")
+    input_size: tuple[int, int] = same(ModelConfig, "input_size")
     skeleton: str = same(ModelConfig, "skeleton")
     scale: float = same(AugmentationConfig, "scale")
     rotation: float = same(AugmentationConfig, "rotation")

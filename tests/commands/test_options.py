@@ -294,6 +294,12 @@ def test_values_of_another_type_are_named(wrong):
         check(wrong)
 
 
+def test_a_huge_number_is_only_out_of_range():
+    with pytest.raises(UserError, match=r"^--seed is 9+; it must be from 0 to 4294967295$") as caught:
+        read("train", f"--seed={4000 * '9'}")
+    assert len(str(caught.value)) < 200
+
+
 def test_paths_and_numbers_of_numpy_are_taken():
     import numpy as np
 
