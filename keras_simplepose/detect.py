@@ -18,7 +18,13 @@ def main(config: DetectionDataConfig, detector_config: DetectorConfig) -> None:
     from keras_simplepose.detection.detectors import load_detector
     from keras_simplepose.utils.files import check_writable, write_json
 
-    person_set = load_persons(config.annotations, load_skeleton(config.skeleton))
+    person_set = load_persons(
+        config.annotations,
+        load_skeleton(config.skeleton),
+        images=config.images,
+        trust_keypoint_order=config.trust_keypoint_order,
+        boxes_from_keypoints=config.boxes_from_keypoints,
+    )
     detector = load_detector(detector_config)
     check_writable(Path(config.output).parent)
     summary = detect_data_set(person_set, config.images, detector, config.skip_damaged)

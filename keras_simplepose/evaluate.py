@@ -21,9 +21,9 @@ def main(config: EvaluationDataConfig, evaluation: EvaluationConfig, codec: Code
     # Before the work: a training in the same folder may replace the model meanwhile.
     run = describe_run(config, evaluation)
     result, persons, spec = evaluate(config, evaluation, codec, output)
-    print(format_result(result, config))
+    print(format_result(result, config, persons))
     if output:
-        metrics, results = write_evaluation(output, result, run, spec, persons.left_out)
+        metrics, results = write_evaluation(output, result, run, spec, persons)
         print(f"metrics   {metrics}\nposes     {results}")
     else:
         print("nothing written; --output names a folder for the metrics")

@@ -23,8 +23,7 @@ def main(config: PrepareConfig, patches: PatchConfig) -> None:
     )
     manifest = prepare(config, model, augmentation)
     print(f"{manifest.count:,} persons in {len(manifest.shards)} shards, {manifest.bytes / 1e6:,.1f} MB")
-    left_out = ", ".join(f"{count:,} {reason}" for reason, count in manifest.left_out.items())
-    print(f"annotations left out: {left_out or 'none'}")
+    print(f"annotations: {manifest.summary()}")
     lost = sum(skipped.persons for skipped in manifest.skipped)
     print(f"images skipped: {len(manifest.skipped)}" + (f", with {lost} persons:" if lost else ""))
     for skipped in manifest.skipped:

@@ -11,6 +11,8 @@ from keras_simplepose.config.options import Condition, option, same
 
 ANY_MODEL = "the model: a .keras file, or what export made of it: a .tflite or .onnx file, or a SavedModel's folder"
 SKIP_DAMAGED = "leave out images that cannot be read, count and list them, instead of stopping"
+TRUST_KEYPOINT_ORDER = "take the annotations' keypoints in their order, though their names contradict the skeleton's"
+BOXES_FROM_KEYPOINTS = "where an annotation lacks its box, take 1.25 times the extent of its labelled keypoints"
 VALIDATION: tuple[Condition, ...] = ({"validation_annotations": True}, {"synthetic_images": True})
 
 
@@ -92,6 +94,8 @@ class EvaluationDataConfig:
     )
     codec_only: bool = option(False, "no network: encode, decode and score the ground truth, the codec's ceiling")
     skip_damaged: bool = option(False, SKIP_DAMAGED, only_with={"codec_only": False})
+    trust_keypoint_order: bool = option(False, TRUST_KEYPOINT_ORDER)
+    boxes_from_keypoints: bool = option(False, BOXES_FROM_KEYPOINTS)
 
 
 @dataclass(frozen=True)

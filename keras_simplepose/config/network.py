@@ -44,7 +44,11 @@ class ModelConfig:
         lengths=range(6),
         only_with=NEW_NETWORK,
     )
-    skeleton: str = option("coco17", "coco17, mpii16, posetrack15, or a .toml or .json file", only_with=NEW_FRAME)
+    skeleton: str = option(
+        "coco17",
+        "coco17, mpii16, posetrack15, posetrack18, jhmdb15, crowdpose14, aic14, ochuman17, or a .toml or .json file",
+        only_with=NEW_FRAME,
+    )
     sigma: float = option(
         2.0,
         "Gaussian of the targets in heatmap pixels; 3 for 384-class inputs [paper]",

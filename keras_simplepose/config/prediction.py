@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from keras_simplepose.config.evaluation import ANY_MODEL, SKIP_DAMAGED
+from keras_simplepose.config.evaluation import ANY_MODEL, BOXES_FROM_KEYPOINTS, SKIP_DAMAGED, TRUST_KEYPOINT_ORDER
 from keras_simplepose.config.network import ModelConfig
 from keras_simplepose.config.options import option, same
 
@@ -48,6 +48,8 @@ class DetectionDataConfig:
     output: str = option("", "JSON file for the boxes, COCO detection results", required=True)
     skeleton: str = same(ModelConfig, "skeleton")
     skip_damaged: bool = option(False, SKIP_DAMAGED)
+    trust_keypoint_order: bool = option(False, TRUST_KEYPOINT_ORDER)
+    boxes_from_keypoints: bool = option(False, BOXES_FROM_KEYPOINTS)
 
 
 @dataclass(frozen=True)

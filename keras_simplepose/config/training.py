@@ -6,11 +6,18 @@ Sources: [paper] is Simple Baselines (ECCV 2018) and its official release.
 from dataclasses import dataclass
 from typing import Literal
 
-from keras_simplepose.config.evaluation import SKIP_DAMAGED, VALIDATION, EvaluationConfig
+from keras_simplepose.config.evaluation import (
+    BOXES_FROM_KEYPOINTS,
+    SKIP_DAMAGED,
+    TRUST_KEYPOINT_ORDER,
+    VALIDATION,
+    EvaluationConfig,
+)
 from keras_simplepose.config.network import ModelConfig
 from keras_simplepose.config.options import option, same
 
 PHOTOGRAPHS = {"prepared": False, "synthetic_images": False}
+ANNOTATED = (PHOTOGRAPHS, {"validation_annotations": True})
 VALIDATION_FILES = {"validation_annotations": True, "synthetic_images": False}
 
 
@@ -42,7 +49,9 @@ class TrainingDataConfig:
         0, "use only the first so many persons, for trials; 0: all", minimum=0, only_with=PHOTOGRAPHS
     )
     shuffle_buffer: int = option(4096, "persons held to be shuffled; the shards' order is shuffled as well", minimum=1)
-    skip_damaged: bool = option(False, SKIP_DAMAGED, only_with=(PHOTOGRAPHS, {"validation_annotations": True}))
+    skip_damaged: bool = option(False, SKIP_DAMAGED, only_with=ANNOTATED)
+    trust_keypoint_order: bool = option(False, TRUST_KEYPOINT_ORDER, only_with=ANNOTATED)
+    boxes_from_keypoints: bool = option(False, BOXES_FROM_KEYPOINTS, only_with=ANNOTATED)
 
 
 @dataclass(frozen=True)
@@ -153,6 +162,8 @@ class PrepareConfig:
     jpeg_quality: int = option(95, "of the patches", minimum=1, maximum=100)
     workers: int = option(0, "processes; 0: one per core", minimum=0)
     skip_damaged: bool = option(False, SKIP_DAMAGED)
+    trust_keypoint_order: bool = option(False, TRUST_KEYPOINT_ORDER)
+    boxes_from_keypoints: bool = option(False, BOXES_FROM_KEYPOINTS)
 
 
 @dataclass(frozen=True)

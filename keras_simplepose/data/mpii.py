@@ -4,31 +4,37 @@ One entry a person: image, center (x, y), scale (person height in units of 200 p
 all with 1-based coordinates, as MPII's MATLAB files have them.
 """
 
-import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from keras_simplepose.core.skeletons import MPII16
-from keras_simplepose.data.coco import AREA_OF_BOX, ImageRecord, Person, PersonSet
+from keras_simplepose.data.fields import file_name_of, get, number, shown
+from keras_simplepose.data.persons import (
+    PERSON_CATEGORY,
+    Box,
+    Ignored,
+    ImageRecord,
+    Person,
+    PersonSet,
+    area_of_box,
+)
 from keras_simplepose.media.images import image_size
 from keras_simplepose.utils.errors import UserError
 from keras_simplepose.utils.files import read_json
 
 PIXELS_PER_SCALE = 200.0  # MPII: a scale of 1 is a person of 200 pixels.
 CENTER_SHIFT = 15.0  # The release moves the centre down by this × scale, so that ankles are not cut off.
-CATEGORY = 1
 
 
 def load_mpii(annotations: str | Path, images: str | Path, labelled_only: bool = True) -> PersonSet:
     """Reads an MPII file of the official release, by the release's rules.
 
     The box is the square of 200 · scale pixels around the centre moved down by 15 · scale. `geometry.box_to_crop`
-    widens it by 1.25, as the release does its scale. It is not clipped. MPII states no areas; they are estimated as
-    0.53 of the box.
+    widens it by 1.25, as the release does its scale. It is not clipped. MPII states no areas; they are estimated
+    from the boxes.
 
     Args:
         annotations: the JSON file.
@@ -47,62 +53,45 @@ def load_mpii(annotations: str | Path, images: str | Path, labelled_only: bool =
     if not isinstance(entries, list):
         raise UserError(f"{path}: not MPII annotations, which are a list of image, center, scale, joints, joints_vis")
     records: dict[str, ImageRecord] = {}
-    persons, left_out = [], Counter()
-    for number, entry in enumerate(entries, start=1):
-        where = f"{path}: person {number}"
+    persons, ignored, left_out = [], [], Counter()
+    for place, entry in enumerate(entries, start=1):
+        where = f"{path}: person {place}"
         name, box, keypoints, visible = _read_entry(entry, where)
         if name not in records:
             records[name] = ImageRecord(len(records) + 1, name, *image_size(Path(images) / name))
+        image_id = records[name].id
         if labelled_only and not visible.any():
             left_out["no labelled keypoint"] += 1
-            continue
-        area = AREA_OF_BOX * box[2] * box[3]
-        persons.append(Person(records[name].id, number, box, keypoints, visible, area))
+            ignored.append(Ignored(image_id, place, box, keypoints, visible, area_of_box(box), crowd=False))
+        else:
+            persons.append(Person(image_id, place, box, keypoints, visible, area_of_box(box)))
     images_by_id = {record.id: record for record in records.values()}
-    tables = _coco_tables(images_by_id, persons)
-    return PersonSet(path, images_by_id, tuple(persons), CATEGORY, dict(left_out), tables=tables)
+    return PersonSet(path, images_by_id, tuple(persons), PERSON_CATEGORY, dict(left_out), tuple(ignored))
 
 
-def _coco_tables(images: Mapping[int, ImageRecord], persons: Sequence[Person]) -> dict[str, list]:
-    """What COCO's metrics read of annotations."""
-
-    def triples(person: Person) -> list[float]:
-        return np.column_stack([person.keypoints, person.visible]).ravel().tolist()
-
-    return {
-        "images": [{"id": identifier} for identifier in images],
-        "annotations": [
-            {
-                "id": person.annotation_id,
-                "image_id": person.image_id,
-                "category_id": CATEGORY,
-                "bbox": list(person.box),
-                "area": person.area,
-                "keypoints": triples(person),
-            }
-            for person in persons
-        ],
-    }
-
-
-def _read_entry(entry: Any, where: str) -> tuple[str, tuple[float, float, float, float], np.ndarray, np.ndarray]:
+def _read_entry(entry: Any, where: str) -> tuple[str, Box, np.ndarray, np.ndarray]:
     """Image name, box, keypoints [16, 2] and visibility [16] of one entry, 0-based."""
     count = len(MPII16.keypoints)
     if not isinstance(entry, dict) or not isinstance(entry.get("image"), str):
         raise UserError(f"{where}: names no image")
-    try:
-        x, y = (float(value) for value in entry["center"])
-        scale = float(entry["scale"])
-        keypoints = np.array(entry.get("joints", np.zeros((count, 2))), np.float32)
-        visible = np.array(entry.get("joints_vis", np.zeros(count)), np.float32)
-    except KeyError as error:
-        raise UserError(f"{where} lacks {error}") from error
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{where}: holds something that is no number") from error
-    if keypoints.shape != (count, 2) or visible.shape != (count,):
+    name = file_name_of(entry["image"], "image", where)
+    x, y = _numbers(get(entry, "center", where), "center", 2, where)
+    scale = number(get(entry, "scale", where), "scale", where)
+    if scale <= 0:
+        raise UserError(f"{where}: scale is {scale:g}; it must be greater than 0")
+    joints = entry.get("joints", [[0, 0]] * count)
+    if not isinstance(joints, list) or len(joints) != count:
         raise UserError(f"{where}: joints must be {count} pairs and joints_vis {count} numbers")
-    if not (math.isfinite(x + y + scale) and scale > 0 and np.isfinite(keypoints).all() and (visible >= 0).all()):
-        raise UserError(f"{where}: scale must be greater than 0 and all numbers finite")
+    keypoints = np.array([_numbers(pair, "joints", 2, where) for pair in joints], np.float32)
+    visible = np.array(_numbers(entry.get("joints_vis", [0] * count), "joints_vis", count, where))
+    if (visible < 0).any():
+        raise UserError(f"{where}: joints_vis holds a negative number")
     side = PIXELS_PER_SCALE * scale
     box = (x - 1 - side / 2, y + CENTER_SHIFT * scale - 1 - side / 2, side, side)
-    return entry["image"], box, keypoints - 1, np.minimum(visible, 1)
+    return name, box, keypoints - 1, (visible > 0).astype(np.float32)
+
+
+def _numbers(values: Any, name: str, count: int, where: str) -> list[float]:
+    if not isinstance(values, list) or len(values) != count:
+        raise UserError(f"{where}: {name} holds {shown(values)}; it must be {count} numbers")
+    return [number(value, name, where) for value in values]

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from keras_simplepose.data.coco import ImageRecord, Person
 from keras_simplepose.data.patches import Patch, PatchSettings, make_patch
+from keras_simplepose.data.persons import ImageRecord, Person
 from keras_simplepose.media.images import encode_jpeg, read_image
 from keras_simplepose.utils.errors import UserError
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from keras_simplepose.config import AugmentationConfig
 from keras_simplepose.core.geometry import BOX_PADDING, box_to_crop, points_to_crop, transform_points
-from keras_simplepose.data.coco import Person
+from keras_simplepose.data.persons import Person
 from keras_simplepose.utils.errors import UserError
 
 _BLOCK = 16  # A JPEG with colour at half resolution is coded in blocks of 16×16 pixels.

@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from keras_simplepose.config import AugmentationConfig
 from keras_simplepose.data.augment import draw_transformation, identity_transformation
-from keras_simplepose.data.coco import PersonSet
 from keras_simplepose.data.patches import PatchSettings, make_patch
+from keras_simplepose.data.persons import PersonSet, to_int64
 from keras_simplepose.data.prepared_set import Manifest, parse
 from keras_simplepose.media.images import read_image
 from keras_simplepose.utils.errors import UserError
@@ -41,6 +41,9 @@ class PatchSource(Protocol):
     def settings(self) -> PatchSettings:
         """Of the patches, whose size is P."""
         ...
+
+    def summary(self) -> str:
+        """One line on the persons and on what was left out, as `PersonSet.summary`."""
 
     def serial(self, seed: int, shuffle_buffer: int) -> tf.data.Dataset:
         """One pass over all persons, anew in another order each time if the buffer is not 0, perhaps undecoded."""
@@ -76,6 +79,10 @@ class PreparedSource:
     def settings(self) -> PatchSettings:
         """Of the patches."""
         return self.manifest.settings
+
+    def summary(self) -> str:
+        """What the manifest says of the annotations."""
+        return self.manifest.summary()
 
     def serial(self, seed: int, shuffle_buffer: int) -> tf.data.Dataset:
         """Serialised records; shards in shuffled order, and records within a buffer."""
@@ -119,6 +126,10 @@ class ImageSource:
     def count(self) -> int:
         """The number of persons."""
         return len(self.persons.persons)
+
+    def summary(self) -> str:
+        """What the annotations hold."""
+        return self.persons.summary()
 
     def serial(self, seed: int, shuffle_buffer: int) -> tf.data.Dataset:
         """Patches; images in wholly shuffled order, patches within a buffer of bounded memory."""
@@ -176,7 +187,7 @@ class ImageSource:
             np.array([patch.visible for patch in patches], np.float32).reshape(-1, count),
             np.array([patch.center for patch in patches], np.float32).reshape(-1, 2),
             np.array([patch.crop_width for patch in patches], np.float32),
-            np.array([person.annotation_id for person in persons], np.int64),
+            np.array([to_int64(person.annotation_id) for person in persons], np.int64),
         ]
 
 

@@ -12,9 +12,9 @@ import tqdm
 from keras_simplepose.config import AugmentationConfig, ModelConfig, PrepareConfig
 from keras_simplepose.core.skeletons import load_skeleton
 from keras_simplepose.data.annotations import load_annotations
-from keras_simplepose.data.coco import PersonSet
 from keras_simplepose.data.patch_files import CutResult, CutTask, cut_image
 from keras_simplepose.data.patches import PatchSettings
+from keras_simplepose.data.persons import PersonSet
 from keras_simplepose.data.prepared_set import (
     MANIFEST,
     Manifest,
@@ -54,7 +54,13 @@ def prepare(
     """
     _check(config)
     skeleton = load_skeleton(model.skeleton)
-    persons = load_annotations(config.annotations, config.images, skeleton)
+    persons = load_annotations(
+        config.annotations,
+        config.images,
+        skeleton,
+        trust_keypoint_order=config.trust_keypoint_order,
+        boxes_from_keypoints=config.boxes_from_keypoints,
+    )
     settings = PatchSettings.for_training(model.input_size, augmentation, skeleton.upper_body)
     tasks = _tasks(persons, config, settings, seed)
     skipped: list[Skipped] = []
@@ -73,6 +79,8 @@ def prepare(
             shards=tuple(writer.shards),
             skipped=tuple(skipped),
             left_out=persons.left_out,
+            notes=persons.notes,
+            remarks=persons.remarks,
             skeleton=skeleton.to_dict(),
             settings=settings,
             augmentation=asdict(augmentation),
@@ -117,10 +125,8 @@ def _skip(result: CutResult, allowed: bool) -> Skipped:
 
 
 def _reasons(persons: PersonSet, skipped: list[Skipped]) -> str:
-    reasons = [f"{count} with {reason}" for reason, count in persons.left_out.items()]
-    if skipped:
-        reasons.append(f"{sum(entry.persons for entry in skipped)} in images that cannot be read")
-    return ", ".join(reasons) or "it has no annotations of that category"
+    lost = sum(entry.persons for entry in skipped)
+    return persons.summary() + (f"; {lost:,} in images that cannot be read" if lost else "")
 
 
 Mapped = Callable[[Callable[[CutTask], CutResult], Iterable[CutTask]], Iterator[CutResult]]

@@ -1,7 +1,7 @@
 """Prepared sets: person patches in TFRecord shards, and the manifest that vouches for them."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -11,9 +11,9 @@ import tensorflow as tf
 
 from keras_simplepose.config import AugmentationConfig
 from keras_simplepose.core.skeletons import Skeleton, skeleton_from_dict
-from keras_simplepose.data.coco import Person
 from keras_simplepose.data.patch_files import EncodedPatch, encode_patch
 from keras_simplepose.data.patches import Patch, PatchSettings
+from keras_simplepose.data.persons import Person, summary_line, to_int64
 from keras_simplepose.utils.errors import UserError
 from keras_simplepose.utils.files import read_json, write_json
 
@@ -44,8 +44,8 @@ def serialize_encoded(encoded: EncodedPatch) -> bytes:
         "crop_width": floats(patch.crop_width),
         "matrix": floats(patch.matrix),
         "area": floats(person.area),
-        "image_id": integer(person.image_id),
-        "annotation_id": integer(person.annotation_id),
+        "image_id": integer(to_int64(person.image_id)),
+        "annotation_id": integer(to_int64(person.annotation_id)),
     }
     return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
 
@@ -105,6 +105,8 @@ class Manifest:
         annotations_sha256: hash of that file.
         jpeg_quality: of the patches.
         seed: of the order.
+        notes: values of annotations that were estimated or put right, by what was done.
+        remarks: what was done about the keypoints' order, if anything.
         format_version: of this manifest and the examples.
     """
 
@@ -119,6 +121,8 @@ class Manifest:
     annotations_sha256: str
     jpeg_quality: int
     seed: int
+    notes: Mapping[str, int] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
     format_version: int = FORMAT_VERSION
 
     @property
@@ -130,6 +134,10 @@ class Manifest:
         """The manifest as JSON-serialisable values."""
         return asdict(self) | {"settings": self.settings.to_dict()}
 
+    def summary(self) -> str:
+        """One line, as `PersonSet.summary`."""
+        return summary_line(self.count, self.left_out, self.notes, self.remarks)
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Manifest":
         """Reads what `to_dict` wrote.
@@ -140,6 +148,7 @@ class Manifest:
         nested = {
             "shards": tuple(Shard(**shard) for shard in values["shards"]),
             "skipped": tuple(Skipped(**skipped) for skipped in values["skipped"]),
+            "remarks": tuple(values.get("remarks", ())),
             "settings": PatchSettings.from_dict(values["settings"]),
         }
         skeleton_from_dict(values["skeleton"])  # Only to check it.

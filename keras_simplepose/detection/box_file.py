@@ -4,12 +4,11 @@ from pathlib import Path
 
 from keras_simplepose.core.boxes import NOBODY, PersonBoxes
 from keras_simplepose.core.skeletons import Skeleton
-from keras_simplepose.data.coco import ImageRecord, load_persons, read_detections
+from keras_simplepose.data.coco import load_persons, read_detections
+from keras_simplepose.data.persons import PERSON_CATEGORY, ImageRecord
 from keras_simplepose.media.source import Frame, ImageFiles, Source, image_ids
 from keras_simplepose.utils.errors import UserError
 from keras_simplepose.utils.files import read_json
-
-PERSON_CATEGORY = 1  # Of COCO.
 
 
 class BoxFile:

@@ -10,7 +10,7 @@ import numpy as np
 import tqdm
 from pycocotools import mask
 
-from keras_simplepose.data.coco import Detection, Person, PersonSet
+from keras_simplepose.data.persons import Detection, Person, PersonSet
 from keras_simplepose.detection.detectors import Detector
 from keras_simplepose.media.images import read_image
 from keras_simplepose.utils.errors import UserError

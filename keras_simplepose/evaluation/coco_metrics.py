@@ -3,116 +3,141 @@
 import contextlib
 import io
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from keras_simplepose.data.coco import AREA_OF_BOX
+from keras_simplepose.data.persons import PERSON_CATEGORY, Ignored, PersonSet
 from keras_simplepose.utils.errors import UserError
-from keras_simplepose.utils.files import read_json
 
 # The order of COCOeval's keypoint statistics. M: areas of 32² to 96², L: above.
 METRICS = ("AP", "AP50", "AP75", "APM", "APL", "AR", "AR50", "AR75", "ARM", "ARL")
 
 
 def keypoint_metrics(
-    ground_truth: str | Path | Mapping[str, Any],
+    persons: PersonSet,
     results: Sequence[Mapping[str, Any]],
     sigmas: Sequence[float],
-    category_id: int = 1,
     image_ids: Collection[int] | None = None,
-    set_aside: Collection[int] = (),
 ) -> dict[str, float]:
     """Average precision and recall over OKS of .50 to .95, at most 20 poses an image, as the COCO benchmark has them.
 
-    Crowd regions and persons without a labelled keypoint are neither demanded nor held against a pose on them.
+    What the annotations' reader left out (crowd regions, persons without a labelled keypoint or a usable box) is
+    neither demanded nor held against a pose on it. Neither the numbers of images and annotations nor the order of
+    anything change the metrics: pycocotools is given numbers of our own, in an order that only the contents tell.
 
     Args:
-        ground_truth: COCO keypoint annotations, or the file that holds them. Where an annotation lacks them,
-            num_keypoints is counted, area is 0.53 of the box, and iscrowd is 0.
+        persons: the ground truth.
         results: COCO keypoint results: image_id, category_id, keypoints (x, y, score each) and score. Unchanged.
         sigmas: K OKS constants, `Skeleton.sigmas`.
-        category_id: of the persons.
         image_ids: measure on these images only; None means all.
-        set_aside: ids of annotations that do not count as ground truth.
 
     Returns:
         AP, AP50, AP75, APM, APL, AR, AR50, AR75, ARM and ARL, each in [0, 1]; without those of a size (M, L) that the
         ground truth has no person of.
 
     Raises:
-        UserError: the file is faulty, a result is of an image it does not list or of another number of keypoints, or
-            no person is labelled.
+        UserError: a result is of an image that is not listed or of another number of keypoints, or no person is
+            labelled.
     """
-    where = ground_truth if isinstance(ground_truth, str | Path) else "the ground truth"
-    tables = read_json(ground_truth) if isinstance(ground_truth, str | Path) else ground_truth
-    count = len(sigmas)
-    images = {image["id"] for image in tables["images"]}
-    truths = [
-        _ground_truth_entry(entry, count, where)
-        for entry in tables["annotations"]
-        if entry["category_id"] == category_id and entry["id"] not in set_aside
-    ]
-    found = _result_entries((entry for entry in results if entry["category_id"] == category_id), images, count)
-    chosen = sorted(images if image_ids is None else images & set(image_ids))
+    count, category_id = len(sigmas), persons.category_id
+    chosen = persons.images.keys() if image_ids is None else persons.images.keys() & set(image_ids)
     if not chosen:  # To COCOeval an empty list means all images.
-        raise UserError(f"{where}: no image is left to evaluate")
+        raise UserError(f"{persons.path}: no image is left to evaluate")
+    # Of COCO's names this is the order of their ids, which pycocotools takes.
+    in_order = sorted(chosen, key=lambda image_id: (persons.images[image_id].file_name, image_id))
+    numbers = {image_id: place for place, image_id in enumerate(in_order, start=1)}
+    truths = _truth_entries(persons, numbers, count)
+    of_persons = (entry for entry in results if entry["category_id"] == category_id)
+    found = _result_entries(of_persons, persons.images, numbers, count)
     # pycocotools reports its progress on standard output, and offers no way to stop that.
     with contextlib.redirect_stdout(io.StringIO()):
-        evaluation = COCOeval(_index(chosen, category_id, truths), _index(chosen, category_id, found), "keypoints")
+        evaluation = COCOeval(_index(numbers, truths), _index(numbers, found), "keypoints")
         evaluation.params.kpt_oks_sigmas = np.asarray(sigmas, np.float64)
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
     metrics = {name: float(value) for name, value in zip(METRICS, evaluation.stats, strict=True) if value >= 0}
     if "AP" not in metrics:
-        raise UserError(f"{where}: none of the {len(chosen)} images evaluated has a labelled person of {category_id=}")
+        raise UserError(
+            f"{persons.path}: none of the {len(chosen):,} images evaluated has a labelled person of "
+            f"category {category_id} ({persons.summary()})"
+        )
     return metrics
 
 
-def _ground_truth_entry(entry: Mapping[str, Any], count: int, where: Any) -> dict[str, Any]:
-    """An annotation with what COCOeval reads, completed where files other than COCO's leave it out."""
-    if "bbox" not in entry:
-        raise UserError(f"{where}: annotation {entry['id']} lacks 'bbox'")
-    values = dict(entry) | {"iscrowd": entry.get("iscrowd", 0)}
-    points = entry.get("keypoints") or [0] * (3 * count)  # A crowd region may come without.
-    if len(points) != 3 * count:
-        raise UserError(f"{where}: annotation {entry['id']} has {len(points) // 3} keypoints; the skeleton has {count}")
-    values["keypoints"] = points
-    values.setdefault("num_keypoints", sum(visibility > 0 for visibility in points[2::3]))
-    values.setdefault("area", AREA_OF_BOX * entry["bbox"][2] * entry["bbox"][3])
-    return values
-
-
-def _result_entries(results: Iterable[Mapping[str, Any]], images: Collection[int], count: int) -> list[dict[str, Any]]:
-    """Results with the ids, boxes and areas that `COCO.loadRes` gives them; it would change the caller's, and print."""
+def _truth_entries(persons: PersonSet, numbers: Mapping[int, int], count: int) -> list[dict[str, Any]]:
+    """The annotations as COCOeval reads them, numbered from 1: it takes a matched annotation's id 0 for no match."""
     entries = []
-    for number, result in enumerate(results, start=1):
+    for each in (*persons.persons, *persons.ignored):
+        if each.keypoints.shape != (count, 2):
+            raise UserError(
+                f"{persons.path}: persons have {len(each.keypoints)} keypoints; {count} OKS constants are given"
+            )
+        if each.image_id not in numbers:
+            continue
+        ignored = isinstance(each, Ignored)
+        entries.append(
+            {
+                "image_id": numbers[each.image_id],
+                "category_id": PERSON_CATEGORY,
+                "bbox": list(each.box),
+                "area": each.area,
+                "keypoints": np.column_stack([each.keypoints, each.visible]).ravel().tolist(),
+                "num_keypoints": 0 if ignored else int((each.visible > 0).sum()),
+                "iscrowd": int(ignored and each.crowd),
+            }
+        )
+    return _numbered(entries, lambda entry: (entry["image_id"], entry["bbox"], entry["area"], entry["keypoints"]))
+
+
+def _result_entries(
+    results: Iterable[Mapping[str, Any]], images: Collection[int], numbers: Mapping[int, int], count: int
+) -> list[dict[str, Any]]:
+    """Results with the boxes and areas that `COCO.loadRes` gives them; it would change the caller's, and print."""
+    entries = []
+    for place, result in enumerate(results, start=1):
         if result["image_id"] not in images:
-            raise UserError(f"result {number} is of image {result['image_id']!r}, which the ground truth does not list")
+            raise UserError(f"result {place} is of image {result['image_id']!r}, which the ground truth does not list")
         points = np.asarray(result["keypoints"], np.float64)
         if points.shape != (3 * count,):
-            raise UserError(f"result {number} has {points.size / 3:g} keypoints; the skeleton has {count}")
+            raise UserError(f"result {place} has {points.size / 3:g} keypoints; the skeleton has {count}")
         if not (np.isfinite(points).all() and math.isfinite(result["score"])):
-            raise UserError(f"result {number} (image {result['image_id']}) is not finite")
+            raise UserError(f"result {place} (image {result['image_id']}) is not finite")
+        if result["image_id"] not in numbers:
+            continue
         x, y = points[0::3], points[1::3]
         box = [x.min(), y.min(), np.ptp(x), np.ptp(y)]
         area = box[2] * box[3]
         if given := result.get("bbox"):
             box, area = given, given[2] * given[3]
-        entries.append(dict(result) | {"id": number, "bbox": box, "area": area, "iscrowd": 0})
-    return entries
+        entries.append(
+            {
+                "image_id": numbers[result["image_id"]],
+                "category_id": PERSON_CATEGORY,
+                "bbox": box,
+                "area": area,
+                "keypoints": points.tolist(),
+                "score": result["score"],
+                "iscrowd": 0,
+            }
+        )
+    return _numbered(entries, lambda entry: (entry["image_id"], -entry["score"], entry["keypoints"]))
 
 
-def _index(image_ids: Iterable[int], category_id: int, annotations: list[dict[str, Any]]) -> COCO:
+def _numbered(entries: list[dict[str, Any]], key: Callable[[dict[str, Any]], Any]) -> list[dict[str, Any]]:
+    """Entries in an order that does not depend on the one they came in, with ids from 1."""
+    return [entry | {"id": place} for place, entry in enumerate(sorted(entries, key=key), start=1)]
+
+
+def _index(numbers: Mapping[int, int], annotations: list[dict[str, Any]]) -> COCO:
     index = COCO()
     index.dataset = {
-        "images": [{"id": image_id} for image_id in image_ids],
-        "categories": [{"id": category_id}],
+        "images": [{"id": number} for number in numbers.values()],
+        "categories": [{"id": PERSON_CATEGORY}],
         "annotations": annotations,
     }
     index.createIndex()

@@ -10,7 +10,7 @@ from keras_simplepose.core.geometry import box_to_crop, crop_matrix, transform_p
 from keras_simplepose.core.oks import pose_scores
 from keras_simplepose.core.skeletons import load_skeleton
 from keras_simplepose.core.spec import PoseSpec
-from keras_simplepose.data.coco import Person, PersonSet
+from keras_simplepose.data.persons import Person, PersonSet
 from keras_simplepose.evaluation.coco_metrics import keypoint_metrics
 from keras_simplepose.evaluation.evaluator import EvaluationResult
 from keras_simplepose.prediction.graph import to_image
@@ -71,7 +71,7 @@ def codec_ceiling(person_set: PersonSet, spec: PoseSpec, config: EvaluationConfi
     config = config or EvaluationConfig()
     persons = person_set.persons
     if not persons:
-        raise UserError(f"{person_set.path}: no labelled person to evaluate")
+        raise UserError(f"{person_set.path}: no labelled person to evaluate ({person_set.summary()})")
     results = []
     for start in range(0, len(persons), config.evaluation_batch_size):
         chunk = persons[start : start + config.evaluation_batch_size]
@@ -79,12 +79,5 @@ def codec_ceiling(person_set: PersonSet, spec: PoseSpec, config: EvaluationConfi
         for index, person in enumerate(chunk):
             kept = np.array([index])
             results += coco_results(person.image_id, person_set.category_id, poses, kept, poses.scores[kept])
-    metrics = keypoint_metrics(
-        person_set.ground_truth,
-        results,
-        spec.skeleton.sigmas,
-        person_set.category_id,
-        person_set.images,
-        person_set.set_aside,
-    )
+    metrics = keypoint_metrics(person_set, results, spec.skeleton.sigmas)
     return EvaluationResult(metrics, results, {"images": len(person_set.images), "persons": len(persons)})

@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_simplepose.config import EvaluationConfig
 from keras_simplepose.core.spec import PoseSpec
-from keras_simplepose.data.coco import Detection, PersonSet
+from keras_simplepose.data.persons import Detection, PersonSet
 from keras_simplepose.evaluation.coco_metrics import keypoint_metrics
 from keras_simplepose.evaluation.pckh import pckh, read_head_boxes
 from keras_simplepose.prediction.data_set import ImageBoxes, detected_boxes, ground_truth_boxes, predict_images
@@ -77,14 +77,7 @@ def evaluate_predictor(
         kept, scores = suppress(poses, predictor.spec, config)
         results += coco_results(image_id, person_set.category_id, poses, kept, scores)
     evaluated = person_set.images.keys() - skipped.keys()
-    metrics = keypoint_metrics(
-        person_set.ground_truth,
-        results,
-        predictor.spec.skeleton.sigmas,
-        person_set.category_id,
-        evaluated,
-        person_set.set_aside,
-    )
+    metrics = keypoint_metrics(person_set, results, predictor.spec.skeleton.sigmas, evaluated)
     counts = _counts(person_set, boxes, skipped) | {
         "boxes_below_minimum_score": len(given or ()) - len(strong),
         "poses_predicted": poses_found,
@@ -132,7 +125,7 @@ def evaluate_pckh(
 
 def _check(spec: PoseSpec, person_set: PersonSet) -> None:
     if not person_set.persons:
-        raise UserError(f"{person_set.path}: no labelled person to evaluate")
+        raise UserError(f"{person_set.path}: no labelled person to evaluate ({person_set.summary()})")
     count, there = len(spec.skeleton.keypoints), len(person_set.persons[0].keypoints)
     if count != there:
         raise UserError(

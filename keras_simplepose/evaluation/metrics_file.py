@@ -9,6 +9,7 @@ from typing import Any
 
 from keras_simplepose.config import EvaluationConfig, EvaluationDataConfig
 from keras_simplepose.core.spec import PoseSpec
+from keras_simplepose.data.persons import PersonSet
 from keras_simplepose.evaluation.coco_metrics import METRICS
 from keras_simplepose.evaluation.evaluator import EvaluationResult
 from keras_simplepose.utils.errors import UserError
@@ -37,11 +38,15 @@ def format_table(metrics: Mapping[str, float]) -> str:
     return "\n".join(lines)
 
 
-def format_result(result: EvaluationResult, config: EvaluationDataConfig) -> str:
-    """A result as lines to print: what was measured and on how much, the table, the images that were skipped."""
+def format_result(result: EvaluationResult, config: EvaluationDataConfig, persons: PersonSet) -> str:
+    """A result as lines to print: the annotations, what was measured and on how much, the table, images skipped."""
     title = "codec's ceiling" if config.codec_only else config.metric.upper()
     counts = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in result.counts.items() if count)
-    lines = [f"{title}, {_boxes(config)} boxes: {counts}", format_table(result.metrics)]
+    lines = [
+        f"annotations: {persons.summary()}",
+        f"{title}, {_boxes(config)} boxes: {counts}",
+        format_table(result.metrics),
+    ]
     if result.skipped:
         lines += [f"images skipped: {len(result.skipped)}", *(f"  {fault}" for fault in result.skipped)]
     return "\n".join(lines)
@@ -81,7 +86,7 @@ def write_evaluation(
     result: EvaluationResult,
     run: Mapping[str, Any],
     spec: PoseSpec,
-    left_out: Mapping[str, int],
+    persons: PersonSet,
 ) -> tuple[Path, Path]:
     """Writes results.json, a COCO keypoint results file, and then metrics.json, which vouches for it.
 
@@ -90,7 +95,7 @@ def write_evaluation(
         result: of the evaluation.
         run: what `describe_run` says of it.
         spec: of the network.
-        left_out: annotations left out of the ground truth's persons, by reason.
+        persons: the ground truth; what was left out of it and estimated is written too.
 
     Returns:
         the paths of metrics.json and results.json.
@@ -103,7 +108,9 @@ def write_evaluation(
     values = {
         "metrics": result.metrics,
         "counts": result.counts,
-        "annotations_left_out": dict(left_out),
+        "annotations": persons.summary(),
+        "annotations_left_out": dict(persons.left_out),
+        "annotations_estimated": dict(persons.notes),
         "skipped": list(result.skipped),
         "provenance": dict(run)
         | {

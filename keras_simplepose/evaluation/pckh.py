@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from keras_simplepose.core.skeletons import Skeleton
+from keras_simplepose.data.fields import entry_id
 from keras_simplepose.utils.errors import UserError
 from keras_simplepose.utils.files import read_json
 
@@ -94,9 +95,12 @@ def read_head_boxes(source: str | Path, annotation_ids: Sequence[int]) -> np.nda
 
 def _annotated_head_boxes(path: Path) -> dict[int, Any]:
     tables = read_json(path)
-    if not isinstance(tables, dict):
+    if isinstance(tables, list):
         raise UserError(f"{path}: MPII's annotations have no head boxes; give those of its evaluation, gt_valid.mat")
-    return {entry["id"]: entry.get("head_box") for entry in tables["annotations"]}
+    entries = tables.get("annotations") if isinstance(tables, dict) else None
+    if not isinstance(entries, list):
+        raise UserError(f"{path}: has no list 'annotations', whose entries have a head_box")
+    return {entry_id(entry, "annotation", path): entry.get("head_box") for entry in entries}
 
 
 def _matlab_head_boxes(path: Path) -> dict[int, np.ndarray]:

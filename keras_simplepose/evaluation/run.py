@@ -1,11 +1,13 @@
 """One evaluation from files: a model or none, annotations, images, boxes."""
 
 import os
+from dataclasses import replace
 
 from keras_simplepose.config import CodecConfig, EvaluationConfig, EvaluationDataConfig
 from keras_simplepose.core.spec import PoseSpec
 from keras_simplepose.data.annotations import load_annotations
-from keras_simplepose.data.coco import PersonSet, load_detections
+from keras_simplepose.data.coco import load_detections
+from keras_simplepose.data.persons import PersonSet
 from keras_simplepose.evaluation.codec_ceiling import codec_ceiling, codec_spec
 from keras_simplepose.evaluation.evaluator import EvaluationResult, evaluate_pckh, evaluate_predictor
 from keras_simplepose.prediction.predictor import PosePredictor
@@ -39,8 +41,15 @@ def evaluate(
         raise UserError(f"{config.images}: no such folder of images")
     predictor = PosePredictor.load(config.model, evaluation) if config.model else None
     spec = predictor.spec if predictor else codec_spec(codec)
-    persons = load_annotations(config.annotations, config.images, spec.skeleton)
-    detections = load_detections(config.detections, persons) if config.detections else None
+    persons = load_annotations(
+        config.annotations,
+        config.images,
+        spec.skeleton,
+        trust_keypoint_order=config.trust_keypoint_order,
+        boxes_from_keypoints=config.boxes_from_keypoints,
+    )
+    notes: dict[str, int] = {}
+    detections = load_detections(config.detections, persons, notes) if config.detections else None
     if output:
         check_writable(output)
     if config.codec_only or predictor is None:
@@ -60,4 +69,5 @@ def evaluate(
             progress=progress,
             skip_damaged=config.skip_damaged,
         )
-    return result, persons, spec
+    counts = result.counts | {note.replace(" ", "_"): count for note, count in notes.items()}
+    return replace(result, counts=counts), persons, spec

@@ -10,7 +10,7 @@ import numpy as np
 import tqdm
 
 from keras_simplepose.core.boxes import PersonBoxes
-from keras_simplepose.data.coco import Detection, ImageRecord, Person, PersonSet
+from keras_simplepose.data.persons import Detection, ImageRecord, Person, PersonSet
 from keras_simplepose.media.images import read_image
 from keras_simplepose.prediction.predictor import PosePredictor, Poses, PredictionRequest
 from keras_simplepose.utils.errors import UserError

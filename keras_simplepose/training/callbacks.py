@@ -116,7 +116,7 @@ class EpochReport(keras.callbacks.Callback):
         }
         last = epoch + 1 == self.epochs
         if self.evaluation and ((epoch + 1) % self.evaluation.every == 0 or last):
-            row |= self._evaluate(epoch, self.evaluation)
+            row |= self._evaluate(epoch, row, self.evaluation)
         self.rows.append(row)
         waited = time.monotonic() - self._kept
         if last or epoch == self._first_epoch or "AP" in row or waited >= SECONDS_BETWEEN_CHECKPOINTS:
@@ -134,7 +134,16 @@ class EpochReport(keras.callbacks.Callback):
         save_state(self.model, self.workdir, epoch + 1)
         self._kept = time.monotonic()
 
-    def _evaluate(self, epoch: int, evaluation: EpochEvaluation) -> dict[str, float]:
+    def _evaluate(self, epoch: int, row: dict[str, float], evaluation: EpochEvaluation) -> dict[str, float]:
+        """What the evaluation measures; an epoch whose evaluation fails is kept before the run ends."""
+        try:
+            return self._measure(epoch, evaluation)
+        except Exception:
+            self.rows.append(row)
+            self._keep(epoch, row)
+            raise
+
+    def _measure(self, epoch: int, evaluation: EpochEvaluation) -> dict[str, float]:
         measured = self.model.evaluate(evaluation.dataset, verbose=0, return_dict=True)
         values = {"validation_loss": float(measured["loss"]), "validation_pck": float(measured["pck"])}
         values |= {name: float(value) for name, value in evaluation.average_precision().items()}

@@ -14,8 +14,8 @@ from keras_simplepose.conversion.converter import load_backbone_weights
 from keras_simplepose.conversion.torch_files import is_checkpoint
 from keras_simplepose.core.spec import PoseSpec
 from keras_simplepose.data.annotations import load_annotations
-from keras_simplepose.data.coco import PersonSet
 from keras_simplepose.data.patches import PatchSettings
+from keras_simplepose.data.persons import PersonSet
 from keras_simplepose.data.pipeline import (
     ImageSource,
     PatchSource,
@@ -84,6 +84,9 @@ def train(config: TrainingConfig) -> TrainingResult:
     spec = pose_spec(network)
     source = training_source(config, spec)
     validation = _validation_source(config.data, spec)
+    print(f"training annotations: {source.summary()}")
+    if validation:
+        print(f"validation annotations: {validation.summary()}")
     batches, steps = training_dataset(
         source,
         config.optimization.batch_size,
@@ -217,13 +220,23 @@ def _patch_source(config: TrainingConfig, spec: PoseSpec) -> PatchSource:
         manifest = read_manifest(folder)
         check_manifest(manifest, spec.skeleton, spec.input_size, config.augmentation)
         return PreparedSource(folder, manifest)
-    persons = load_annotations(data.annotations, data.images, spec.skeleton)
+    persons = _annotations(data, data.annotations, data.images, spec)
     if data.maximum_persons:
         persons = persons.limited(data.maximum_persons)
     if not persons.persons:
-        raise UserError(f"{data.annotations}: no person with a labelled keypoint")
+        raise UserError(f"{data.annotations}: no person with a labelled keypoint ({persons.summary()})")
     settings = PatchSettings.for_training(spec.input_size, config.augmentation, spec.skeleton.upper_body)
     return ImageSource(persons, Path(data.images), settings, data.skip_damaged)
+
+
+def _annotations(data: TrainingDataConfig, annotations: str, images: str, spec: PoseSpec) -> PersonSet:
+    return load_annotations(
+        annotations,
+        images,
+        spec.skeleton,
+        trust_keypoint_order=data.trust_keypoint_order,
+        boxes_from_keypoints=data.boxes_from_keypoints,
+    )
 
 
 def _half_body_minimum(augmentation: AugmentationConfig) -> int:
@@ -233,7 +246,9 @@ def _half_body_minimum(augmentation: AugmentationConfig) -> int:
 def _validation_source(data: TrainingDataConfig, spec: PoseSpec) -> ImageSource | None:
     if not data.validation_annotations:
         return None
-    persons = load_annotations(data.validation_annotations, data.validation_images, spec.skeleton)
+    persons = _annotations(data, data.validation_annotations, data.validation_images, spec)
+    if not persons.persons:
+        raise UserError(f"{persons.path}: no person with a labelled keypoint ({persons.summary()})")
     settings = PatchSettings.for_validation(spec.input_size)
     return ImageSource(persons, Path(data.validation_images), settings, data.skip_damaged)
 

@@ -64,13 +64,13 @@ def write_json(path: str | os.PathLike, value: Any, indent: int | None = 2) -> N
 
 
 def read_json(path: str | os.PathLike) -> Any:
-    """Reads a JSON file.
+    """Reads a JSON file, with or without a byte-order mark.
 
     Raises:
         UserError: it is missing, unreadable or no JSON; the message names the file and, for a fault, the line.
     """
     try:
-        return json.loads(Path(path).read_text())
+        return json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file") from error
     except OSError as error:
@@ -79,6 +79,10 @@ def read_json(path: str | os.PathLike) -> Any:
         raise UserError(f"{path}: not a text file, so not JSON") from error
     except json.JSONDecodeError as error:
         raise UserError(f"{path}: not valid JSON at line {error.lineno} column {error.colno}: {error.msg}") from error
+    except RecursionError as error:
+        raise UserError(f"{path}: its lists are nested too deeply to be data") from error
+    except ValueError as error:  # Python reads no integer of more than 4,300 digits.
+        raise UserError(f"{path}: holds an integer of thousands of digits, which no field has") from error
 
 
 def file_hash(path: str | os.PathLike) -> str:

@@ -63,7 +63,9 @@ def test_metrics_and_results_are_written_beside_the_model(data, capsys):
     assert sorted(path.name for path in output.iterdir()) == ["metrics.json", "results.json"]
     written = metrics_of(output)
     results = json.loads((output / "results.json").read_text())
-    assert written["metrics"] == keypoint_metrics(data / "annotations.json", results, COCO17.sigmas)
+    assert written["metrics"] == keypoint_metrics(
+        load_persons(data / "annotations.json", COCO17), results, COCO17.sigmas
+    )
     assert written["counts"]["persons"] == 6 and written["skipped"] == []
     printed = capsys.readouterr().out
     assert "OKS, ground-truth boxes: 3 images" in printed and "AP75" in printed

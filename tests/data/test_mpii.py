@@ -60,6 +60,12 @@ def test_persons_without_joints_are_left_out_and_counted(load):
         ([entry(center="here")], "person 1"),
         ([entry(joints=[[1, 2]] * 15)], "person 1: joints must be 16"),
         ([entry(joints=[[1, float("inf")]] * 16)], "person 1"),
+        ([entry(joints=[1] * 16)], "person 1: joints holds 1"),
+        ([entry(joints_vis=[1] * 15 + ["1"])], "person 1: joints_vis is '1', which is text"),
+        ([entry(joints_vis=[-1] * 16)], "person 1: joints_vis holds a negative"),
+        ([entry(scale="1")], "person 1: scale is '1', which is text"),
+        ([entry(center=[10**400, 1])], "person 1: center is .*at most"),
+        ([entry(image="a\0.jpg")], "person 1: image is .*must be the name of a file"),
     ],
 )
 def test_faults_are_named(load, values, named):

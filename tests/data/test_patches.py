@@ -10,8 +10,8 @@ from keras_simplepose.config import AugmentationConfig
 from keras_simplepose.core.geometry import box_to_crop, crop_matrix, invert, points_to_crop, transform_points
 from keras_simplepose.core.skeletons import COCO17
 from keras_simplepose.core.warp import warp
-from keras_simplepose.data.coco import Person
 from keras_simplepose.data.patches import PatchSettings, half_body_crops, make_patch
+from keras_simplepose.data.persons import Person
 from keras_simplepose.utils.errors import UserError
 
 PLAIN = AugmentationConfig()

@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from keras_simplepose.config import AugmentationConfig
 from keras_simplepose.core.skeletons import COCO17, MPII16
-from keras_simplepose.data.coco import Person
 from keras_simplepose.data.patches import PatchSettings, make_patch
+from keras_simplepose.data.persons import Person
 from keras_simplepose.data.prepared_set import (
     Manifest,
     ShardWriter,
@@ -50,6 +50,14 @@ def test_an_example_comes_back_as_it_was_written():
     np.testing.assert_array_equal(parsed["center"], patch.center)
     assert parsed["crop_width"] == np.float32(patch.crop_width)
     assert parsed["index"] == person.annotation_id and parsed["index"].dtype == np.int64
+
+
+def test_numbers_beyond_64_bits_are_folded():
+    patch, person = example()
+    person = dataclasses.replace(person, image_id=2**63 + 1, annotation_id=2**64 + 9)
+    features = tf.train.Example.FromString(serialize(patch, person, 90)).features.feature
+    assert list(features["image_id"].int64_list.value) == [-(2**63) + 1]
+    assert parse(serialize(patch, person, 90), 17)["index"] == 9
 
 
 def test_the_example_names_image_annotation_area_and_matrix():

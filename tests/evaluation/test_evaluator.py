@@ -12,7 +12,8 @@ from keras_simplepose.config import CodecConfig, EvaluationConfig
 from keras_simplepose.core.geometry import box_to_crop
 from keras_simplepose.core.skeletons import COCO17, MPII16
 from keras_simplepose.core.spec import PoseSpec
-from keras_simplepose.data.coco import Detection, load_persons
+from keras_simplepose.data.coco import load_persons
+from keras_simplepose.data.persons import Detection
 from keras_simplepose.evaluation.coco_metrics import METRICS
 from keras_simplepose.evaluation.codec_ceiling import codec_ceiling, codec_spec
 from keras_simplepose.evaluation.evaluator import evaluate_pckh, evaluate_predictor

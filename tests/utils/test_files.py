@@ -115,3 +115,23 @@ def test_the_hash_of_a_folder_knows_names_and_contents(tmp_path):
 def test_written_json_ends_in_a_line_feed(tmp_path):
     write_json(tmp_path / "a.json", [1])
     assert (tmp_path / "a.json").read_text() == json.dumps([1], indent=2) + "\n"
+
+
+def test_a_byte_order_mark_is_no_fault(tmp_path):
+    (tmp_path / "file.json").write_bytes(b'\xef\xbb\xbf{"name": "\xc3\xa9"}')
+    assert read_json(tmp_path / "file.json") == {"name": "é"}
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[" * 100_000 + "]" * 100_000, "nested too deeply"),
+        ("[" + "9" * 5_000 + "]", "an integer of thousands of digits"),
+        ("{" * 2, "line 1 column 2"),
+    ],
+)
+def test_json_that_python_cannot_hold_is_one_line(tmp_path, text, named):
+    (tmp_path / "file.json").write_text(text)
+    with pytest.raises(UserError, match=named) as caught:
+        read_json(tmp_path / "file.json")
+    assert "file.json" in str(caught.value) and len(str(caught.value)) < 300

@@ -14,6 +14,7 @@ from pycocotools import mask as run_lengths
 from tqdm import tqdm
 
 from keras_simplepose.core.skeletons import COCO17
+from keras_simplepose.data.persons import PERSON_CATEGORY
 from keras_simplepose.data.synthetic.drawing import background, develop, draw_figure, draw_obstacle
 from keras_simplepose.data.synthetic.person import (
     GROUP_COUNT,
@@ -119,7 +120,7 @@ def _annotation(
     if 2 not in values[2::3]:
         return None
     return {
-        "category_id": 1,
+        "category_id": PERSON_CATEGORY,
         "iscrowd": 0,
         "bbox": [float(value) for value in box],
         "area": float(area),
@@ -222,7 +223,7 @@ def _coco_file(scenes: list[list[dict[str, Any]]], seed: int, image_size: tuple[
         for person in people:
             annotations.append({"id": len(annotations) + 1, "image_id": image_id} | person)
     category = {
-        "id": 1,
+        "id": PERSON_CATEGORY,
         "name": "person",
         "supercategory": "person",
         "keypoints": list(COCO17.keypoints),
