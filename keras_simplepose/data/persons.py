@@ -150,5 +150,5 @@ def summary_line(
     count: int, left_out: Mapping[str, int], notes: Mapping[str, int] | None = None, remarks: tuple[str, ...] = ()
 ) -> str:
     """As `PersonSet.summary`, of figures that stand elsewhere."""
-    parts = [f"{count:,} persons", *(f"{number:,} {note}" for note, number in (notes or {}).items())]
+    parts = [f"{count:,} person{'s' * (count != 1)}", *(f"{number:,} {note}" for note, number in (notes or {}).items())]
     return "; ".join([*parts, *(f"{number:,} left out ({reason})" for reason, number in left_out.items()), *remarks])

@@ -90,6 +90,39 @@ def test_the_provenance_names_all_the_metrics_depend_on(data):
     assert written["counts"]["boxes_below_minimum_score"] == 1 and written["counts"]["boxes"] == 6
 
 
+def test_what_was_estimated_and_left_out_is_printed_and_written(data, capsys):
+    values = json.loads((data / "annotations.json").read_text())
+    for entry in values["annotations"][:2]:
+        entry["area"] = 0
+    values["annotations"][2]["iscrowd"] = 1
+    (data / "annotations.json").write_text(json.dumps(values))
+    detections = json.loads((data / "detections.json").read_text())
+    detections[0]["category_id"] = 3
+    (data / "detections.json").write_text(json.dumps(detections))
+    run(data, f"--detections={data / 'detections.json'}", f"--output={data / 'out'}")
+    summary = "5 persons; 2 areas estimated from boxes; 1 left out (crowd)"
+    written = metrics_of(data / "out")
+    assert written["annotations"] == summary and written["annotations_left_out"] == {"crowd": 1}
+    assert written["annotations_estimated"] == {"areas estimated from boxes": 2}
+    assert written["counts"]["boxes_of_other_categories_left_out"] == 1
+    printed = capsys.readouterr().out
+    assert f"annotations: {summary}\n" in printed and "1 boxes of other categories left out" in printed
+
+
+@pytest.mark.parametrize(
+    ("flag", "change"),
+    [
+        ("trust_keypoint_order", lambda values: values["categories"][0]["keypoints"].reverse()),
+        ("boxes_from_keypoints", lambda values: values["annotations"][0].pop("bbox")),
+    ],
+)
+def test_the_annotations_flags(data, capsys, flag, change):
+    edit("annotations.json", change)(data)
+    run(data, "--codec_only", f"--{flag}")
+    assert "as told" in capsys.readouterr().out or flag == "boxes_from_keypoints"
+    assert metrics_of(data / "model-evaluation")["provenance"]["protocol"][flag] is True
+
+
 def test_the_codecs_ceiling_needs_no_model_and_no_images(data, capsys):
     shutil.rmtree(data / "images")
     flags = [f"--annotations={data / 'annotations.json'}", "--codec_only", f"--output={data / 'out'}"]

@@ -79,7 +79,7 @@ def test_what_the_rules_leave_out_is_counted(load):
     assert [each.annotation_id for each in persons.ignored] == [2, 3, 4, 5, 6]
     assert [each.crowd for each in persons.ignored] == [True, False, False, False, False]
     assert persons.summary() == (
-        "1 persons; 1 left out (crowd); 1 left out (no area); 1 left out (outside the image); "
+        "1 person; 1 left out (crowd); 1 left out (no area); 1 left out (outside the image); "
         "1 left out (a box of one point); 1 left out (no labelled keypoint)"
     )
 

@@ -27,6 +27,7 @@ from keras_simplepose.core.skeletons import COCO17
 from keras_simplepose.core.spec import PoseSpec
 from keras_simplepose.data.synthetic.scenes import make_synthetic_dataset
 from keras_simplepose.models.simple_baselines import load_model, save_model
+from keras_simplepose.training import trainer
 from keras_simplepose.training.callbacks import NonFiniteLossGuard
 from keras_simplepose.training.devices import STEPS_WORTH_TIMING, choose_jit_compile, make_strategy
 from keras_simplepose.training.optimizers import PyTorchAdam
@@ -269,7 +270,52 @@ def test_a_damaged_image_ends_the_training_in_its_error(data, tmp_path, part):
         changes = {"images": str(images)}
     with pytest.raises(UserError, match=str(images)):
         train(configuration(dataclasses.replace(data, **changes), tmp_path / "run"))
-    assert not list((tmp_path / "run").glob("*.keras"))
+    # An evaluation that fails ends the run, but the epoch before it is kept.
+    kept = [path.name for path in (tmp_path / "run").glob("*.keras")]
+    assert kept == ([] if part == "training" else ["last.keras"])
+    assert part == "training" or json.loads((tmp_path / "run" / "state.json").read_text()) == {"epochs_done": 1}
+
+
+def test_what_was_estimated_and_left_out_is_said_before_the_work(data, tmp_path, capsys, monkeypatch):
+    values = json.loads(Path(data.annotations).read_text())
+    count = len(values["annotations"])
+    values["annotations"][0]["area"] = 0
+    values["annotations"].append(values["annotations"][0] | {"id": count + 1, "category_id": 9})
+    (tmp_path / "annotations.json").write_text(json.dumps(values))
+    odd = dataclasses.replace(data, annotations=str(tmp_path / "annotations.json"))
+    unlabelled = dict(values) | {"annotations": [entry | {"keypoints": [0] * 51} for entry in values["annotations"]]}
+    (tmp_path / "validation.json").write_text(json.dumps(unlabelled))
+    validated = {"validation_annotations": str(tmp_path / "validation.json"), "validation_images": data.images}
+    with pytest.raises(UserError, match=r"validation.json: no person with a labelled keypoint \(0 persons;"):
+        train(configuration(dataclasses.replace(odd, **validated), tmp_path / "run"))
+
+    def stop(*_):
+        raise UserError("the work begins")
+
+    monkeypatch.setattr(trainer, "training_dataset", stop)
+    with pytest.raises(UserError, match="the work begins"):
+        train(configuration(odd, tmp_path / "run"))
+    expected = "1 areas estimated from boxes; 1 left out (of a category that the file does not list)"
+    assert f"training annotations: {count} persons; {expected}\n" in capsys.readouterr().out
+
+
+def test_the_annotations_options_reach_the_reader(data, tmp_path):
+    values = json.loads(Path(data.annotations).read_text())
+    values["categories"][0]["keypoints"][1] = "left_antenna"
+    for entry in values["annotations"]:
+        del entry["bbox"]
+    (tmp_path / "annotations.json").write_text(json.dumps(values))
+    odd, spec = (
+        dataclasses.replace(data, annotations=str(tmp_path / "annotations.json")),
+        PoseSpec(COCO17, (64, 64), (4, 4), 2.0),
+    )
+    with pytest.raises(UserError, match="trust_keypoint_order"):
+        training_source(configuration(odd, tmp_path), spec)
+    odd = dataclasses.replace(odd, trust_keypoint_order=True)
+    with pytest.raises(UserError, match="boxes_from_keypoints"):
+        training_source(configuration(odd, tmp_path), spec)
+    odd = dataclasses.replace(odd, boxes_from_keypoints=True)
+    assert "boxes taken from keypoints" in training_source(configuration(odd, tmp_path), spec).summary()
 
 
 def test_missing_annotations_are_named(data, tmp_path):
