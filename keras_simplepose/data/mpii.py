@@ -53,7 +53,9 @@ def load_mpii(annotations: str | Path, images: str | Path, labelled_only: bool =
     if not isinstance(entries, list):
         raise UserError(f"{path}: not MPII annotations, which are a list of image, center, scale, joints, joints_vis")
     records: dict[str, ImageRecord] = {}
-    persons, ignored, left_out = [], [], Counter()
+    persons: list[Person] = []
+    ignored: list[Ignored] = []
+    left_out: Counter[str] = Counter()
     for place, entry in enumerate(entries, start=1):
         where = f"{path}: person {place}"
         name, box, keypoints, visible = _read_entry(entry, where)

@@ -10,7 +10,7 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from keras_simplepose.data.persons import PERSON_CATEGORY, Ignored, PersonSet
+from keras_simplepose.data.persons import PERSON_CATEGORY, Ignored, Person, PersonSet
 from keras_simplepose.utils.errors import UserError
 
 # The order of COCOeval's keypoint statistics. M: areas of 32² to 96², L: above.
@@ -72,14 +72,14 @@ def keypoint_metrics(
 def _truth_entries(persons: PersonSet, numbers: Mapping[int, int], count: int) -> list[dict[str, Any]]:
     """The annotations as COCOeval reads them, numbered from 1: it takes a matched annotation's id 0 for no match."""
     entries = []
-    for each in (*persons.persons, *persons.ignored):
+    everyone: list[Person | Ignored] = [*persons.persons, *persons.ignored]
+    for each in everyone:
         if each.keypoints.shape != (count, 2):
             raise UserError(
                 f"{persons.path}: persons have {len(each.keypoints)} keypoints; {count} OKS constants are given"
             )
         if each.image_id not in numbers:
             continue
-        ignored = isinstance(each, Ignored)
         entries.append(
             {
                 "image_id": numbers[each.image_id],
@@ -87,8 +87,8 @@ def _truth_entries(persons: PersonSet, numbers: Mapping[int, int], count: int) -
                 "bbox": list(each.box),
                 "area": each.area,
                 "keypoints": np.column_stack([each.keypoints, each.visible]).ravel().tolist(),
-                "num_keypoints": 0 if ignored else int((each.visible > 0).sum()),
-                "iscrowd": int(ignored and each.crowd),
+                "num_keypoints": 0 if isinstance(each, Ignored) else int((each.visible > 0).sum()),
+                "iscrowd": int(isinstance(each, Ignored) and each.crowd),
             }
         )
     return _numbered(entries, lambda entry: (entry["image_id"], entry["bbox"], entry["area"], entry["keypoints"]))

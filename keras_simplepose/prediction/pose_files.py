@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_simplepose.core.poses import Poses
 from keras_simplepose.core.skeletons import Skeleton
-from keras_simplepose.detection.box_file import PERSON_CATEGORY
+from keras_simplepose.data.persons import PERSON_CATEGORY
 from keras_simplepose.utils.files import atomic_path
 
 JSON_NAME, CSV_NAME = "poses.json", "poses.csv"
