@@ -195,7 +195,8 @@ def _skeleton(config: ConvertConfig, keypoints: int, written: Provenance) -> tup
 def _input_size(config: ConvertConfig, skeleton: Skeleton) -> tuple[tuple[int, int], str]:
     """(H, W), and where it came from. Both releases write it into file names as 256x192."""
     if config.input_size:
-        return config.input_size, GIVEN
+        height, width = config.input_size
+        return (height, width), GIVEN
     found = re.findall(r"(?<!\d)(\d{2,3})x(\d{2,3})(?!\d)", Path(config.checkpoint).name)
     sizes = {(int(height), int(width)) for height, width in found}
     sizes = {size for size in sizes if not any(side % STRIDE for side in size)}

@@ -105,11 +105,21 @@ def _indices(entries: Any, names: Sequence[str], where: str) -> tuple[int, ...]:
     return tuple(indices)
 
 
-def _pairs(entries: Any, names: Sequence[str], where: str) -> tuple[tuple[int, ...], ...]:
-    """Index pairs of a list of pairs; their length is checked by the skeleton itself."""
+def _pairs(entries: Any, names: Sequence[str], where: str) -> tuple[tuple[int, int], ...]:
+    """Index pairs of a list of pairs.
+
+    Raises:
+        UserError: one is no pair.
+    """
     if not isinstance(entries, Sequence) or isinstance(entries, str):
         raise UserError(f"{where}: {entries!r} is not a list of pairs")
-    return tuple(_indices(pair, names, where) for pair in entries)
+    pairs = []
+    for entry in entries:
+        indices = _indices(entry, names, where)
+        if len(indices) != 2:
+            raise UserError(f"{where}: {entry!r} is not a pair of keypoints")
+        pairs.append((indices[0], indices[1]))
+    return tuple(pairs)
 
 
 def skeleton_from_dict(values: Mapping[str, Any], where: str = "skeleton") -> Skeleton:

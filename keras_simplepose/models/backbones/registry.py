@@ -20,8 +20,8 @@ STRIDE = 32
 class Normalization:
     """The arguments of `PixelNormalization`: mean and deviation on 0–255, in channel order."""
 
-    mean: tuple[float, float, float] = IMAGENET_MEAN
-    std: tuple[float, float, float] = IMAGENET_STD
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
     channel_order: str = "rgb"
 
 
