@@ -2,7 +2,7 @@
 
 from keras_simplepose.config import BenchmarkConfig
 from keras_simplepose.flags import run_command
-from keras_simplepose.utils.files import atomic_path
+from keras_simplepose.utils.files import check_outputs, result_path
 
 DESCRIPTION = """Measures speed and prints JSON lines: name, value, unit, ratio_to, ratio (above 1: faster).
 
@@ -13,13 +13,16 @@ def main(config: BenchmarkConfig) -> None:
     """Prints rows as they come; keeps them in --output."""
     from keras_simplepose.benchmarks.rows import run_benchmark
 
+    if config.output:
+        inputs = [config.annotations, config.model, config.detector, config.reference_loader]
+        check_outputs([config.output], inputs)
     lines = []
     for row in run_benchmark(config):
         lines.append(row.to_json())
         print(lines[-1], flush=True)
     if config.output:
-        with atomic_path(config.output) as temporary:
-            temporary.write_text("\n".join(lines) + "\n")
+        with result_path(config.output) as temporary:
+            temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

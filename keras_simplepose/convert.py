@@ -5,6 +5,7 @@ from pathlib import Path
 from keras_simplepose.config import ConvertConfig
 from keras_simplepose.flags import run_command
 from keras_simplepose.utils.errors import UserError
+from keras_simplepose.utils.files import check_outputs, record_results
 
 DESCRIPTION = """Converts the checkpoints of the official release and of mmpose to .keras models.
 
@@ -13,10 +14,12 @@ They are the same function, complete or not at all; --verify proves it by runnin
 
 def main(config: ConvertConfig) -> None:
     """Converts one file, printing what was found and what was assumed."""
+    check_outputs([config.output], [config.checkpoint, config.verify_images])
     if config.to_torch:
         _to_torch(config)
     else:
         _to_keras(config)
+    record_results(config.output)
     print(f"wrote {config.output}")
 
 

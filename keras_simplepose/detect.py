@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from keras_simplepose.config import DetectionDataConfig, DetectorConfig
-from keras_simplepose.flags import run_command
+from keras_simplepose.flags import run_command, warn
 
 DESCRIPTION = """Detects the persons in the images of a COCO data set and writes their boxes as detection results.
 
@@ -16,8 +16,9 @@ def main(config: DetectionDataConfig, detector_config: DetectorConfig) -> None:
     from keras_simplepose.data.coco import load_persons
     from keras_simplepose.detection.data_set import RECALL_OVERLAP, RECALL_SIZE, detect_data_set, recall
     from keras_simplepose.detection.detectors import load_detector
-    from keras_simplepose.utils.files import check_writable, write_json
+    from keras_simplepose.utils.files import check_outputs, check_writable, record_results, write_json
 
+    check_outputs([config.output], [config.annotations, detector_config.detector])
     person_set = load_persons(
         config.annotations,
         load_skeleton(config.skeleton),
@@ -27,8 +28,10 @@ def main(config: DetectionDataConfig, detector_config: DetectorConfig) -> None:
     )
     detector = load_detector(detector_config)
     check_writable(Path(config.output).parent)
-    summary = detect_data_set(person_set, config.images, detector, config.skip_damaged)
+    summary = detect_data_set(person_set, config.images, detector, config.skip_damaged, config.orientation)
     write_json(config.output, summary.to_json(person_set.category_id), indent=None)
+    record_results(config.output)
+    warn(summary.orientations.warning(config.orientation))
     print(f"{len(summary.detections):,} persons in {len(person_set.images):,} images, written to {config.output}")
     found, total = recall(person_set.persons, summary.detections, RECALL_SIZE)
     if total:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from keras_simplepose.config import CodecConfig, EvaluationConfig, EvaluationDataConfig
-from keras_simplepose.flags import run_command
+from keras_simplepose.flags import run_command, warn
 
 DESCRIPTION = """Evaluates a model: COCO AP and AR by object keypoint similarity, or PCKh.
 
@@ -14,16 +14,28 @@ Results go to --output: metrics.json, with all that the metrics depend on, and r
 
 def main(config: EvaluationDataConfig, evaluation: EvaluationConfig, codec: CodecConfig) -> None:
     """Evaluates, prints the table, and writes metrics.json and results.json."""
-    from keras_simplepose.evaluation.metrics_file import describe_run, format_result, write_evaluation
+    from keras_simplepose.evaluation.metrics_file import (
+        METRICS_NAME,
+        RESULTS_NAME,
+        describe_run,
+        format_result,
+        write_evaluation,
+    )
     from keras_simplepose.evaluation.run import evaluate
+    from keras_simplepose.utils.files import check_outputs, record_results
 
     output = config.output or (str(Path(config.model).with_suffix("")) + "-evaluation" if config.model else "")
+    if output:
+        inputs = [config.model, config.annotations, config.detections, config.head_boxes]
+        check_outputs([Path(output) / name for name in (METRICS_NAME, RESULTS_NAME)], inputs)
     # Before the work: a training in the same folder may replace the model meanwhile.
     run = describe_run(config, evaluation)
     result, persons, spec = evaluate(config, evaluation, codec, output)
     print(format_result(result, config, persons))
+    warn(result.orientation_warning)
     if output:
         metrics, results = write_evaluation(output, result, run, spec, persons)
+        record_results(metrics, results)
         print(f"metrics   {metrics}\nposes     {results}")
     else:
         print("nothing written; --output names a folder for the metrics")

@@ -155,9 +155,14 @@ class CommandLine:
         return configs
 
 
+def flagfile_title(program: str) -> str:
+    """How the flagfiles of a command begin."""
+    return f"# python -m keras_simplepose.{program}"
+
+
 def write_flagfile(path: str | Path, program: str, *configs: Any) -> None:
     """Writes configurations as a flagfile that repeats the run, one flag a line, grouped as `--help` is."""
-    lines = [f"# python -m keras_simplepose.{program} --flagfile={path}"]
+    lines = [f"{flagfile_title(program)} --flagfile={path}"]
     seen: set[str] = set()
     for config in configs:
         lines.append(f"\n# {(type(config).__doc__ or '').strip().splitlines()[0]}")
@@ -167,7 +172,7 @@ def write_flagfile(path: str | Path, program: str, *configs: Any) -> None:
                 value = getattr(config, field.name)
                 lines.append(f"--{field.name}={_text(value)}")
     with atomic_path(path) as temporary:
-        temporary.write_text("\n".join(lines) + "\n")
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8", errors="surrogateescape")
 
 
 def _text(value: Any) -> str:
@@ -180,12 +185,21 @@ def flag_name(option: str) -> str:
     return f"--{option}"
 
 
+def warn(message: str) -> None:
+    """Prints a line that begins with "warning" to standard error; nothing for an empty message."""
+    if message:
+        print(f"warning: {message}", file=sys.stderr)
+
+
 def run_command(main: Callable[..., int | None], program: str, description: str, *configs: Any) -> NoReturn:
     """Reads and checks the command line, calls `main` with the configurations and leaves with its exit status.
 
     A `UserError` becomes one line on standard error and status 1; an interrupt status 130.
     """
     command_line = CommandLine(program, description, *configs)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # A file's name need not be printable.
     arguments = sys.argv[1:]
     if any(argument in ("--help", "-help", "-h", "--helpfull") for argument in arguments):
         print(command_line.help())

@@ -1,9 +1,10 @@
 """Command: finds the poses in photographs, folders, videos, or before a camera."""
 
+import sys
 from pathlib import Path
 
 from keras_simplepose.config import DetectorConfig, EvaluationConfig, PredictConfig
-from keras_simplepose.flags import run_command
+from keras_simplepose.flags import run_command, warn
 
 DESCRIPTION = """Finds the poses of the people in photographs, folders, videos, or before a camera.
 
@@ -15,14 +16,18 @@ def main(config: PredictConfig, detector_config: DetectorConfig, protocol: Evalu
     """Predicts and says what was written; 1 if something could not be read."""
     from keras_simplepose.detection.box_file import BoxFile
     from keras_simplepose.detection.detectors import load_detector
-    from keras_simplepose.media.source import open_source
+    from keras_simplepose.media.source import ImageFiles, describe_kinds, open_source
     from keras_simplepose.prediction.predictor import PosePredictor
     from keras_simplepose.prediction.stream import FindPersons, predict_source
 
-    source = open_source(config.input)
+    source = open_source(config.input, config.orientation)
     predictor = PosePredictor.load(config.model, protocol)
     if config.boxes:
-        find_persons: FindPersons = BoxFile(config.boxes, source, predictor.spec.skeleton)
+        boxes = BoxFile(config.boxes, source, predictor.spec.skeleton)
+        find_persons: FindPersons = boxes
+        warn(boxes.note)
+        if isinstance(source, ImageFiles):
+            source = source.with_hints(boxes.hints)
     else:
         detector = load_detector(detector_config)
         find_persons = lambda frame: detector(frame.image)  # noqa: E731
@@ -36,11 +41,19 @@ def main(config: PredictConfig, detector_config: DetectorConfig, protocol: Evalu
         heatmaps=config.heatmaps,
         show=config.show,
         maximum_frames=config.maximum_frames,
+        inputs=[path for path in (config.model, config.boxes, detector_config.detector) if path],
     )
+    if isinstance(find_persons, BoxFile) and not config.maximum_frames and (fault := find_persons.unseen()):
+        summary.faults.append(fault)
+        print(f"error: {fault}", file=sys.stderr)
     unit = "images" if source.kind == "images" else "frames"
     print(f"{summary.persons:,} persons in {summary.pictures:,} {unit}, written to {config.output}")
     if summary.drawings:
         print(f"drawings: {summary.drawings}")
+    if isinstance(source, ImageFiles):
+        warn(source.orientations.warning(config.orientation))
+        if source.passed_over:
+            print(f"passed over, being no pictures: {describe_kinds(source.passed_over)}")
     if summary.faults:
         print(f"not everything could be read: {len(summary.faults)} faults, reported above")
     return 1 if summary.faults else 0

@@ -1,7 +1,7 @@
 """Command: writes the person patches of a COCO data set to TFRecord shards, for `train --prepared`."""
 
 from keras_simplepose.config import AugmentationConfig, ModelConfig, PatchConfig, PrepareConfig
-from keras_simplepose.flags import run_command
+from keras_simplepose.flags import run_command, warn
 
 DESCRIPTION = """Prepares a training set: cuts every person's patch out of the images, once, and writes them to shards.
 
@@ -12,6 +12,7 @@ augmentation as for train; a killed run leaves no set behind."""
 def main(config: PrepareConfig, patches: PatchConfig) -> None:
     """Prepares the set and says what it holds and how to go on."""
     from keras_simplepose.data.preparation import prepare  # Not above: worker processes import this module.
+    from keras_simplepose.media.orientation import ImageReading
 
     model = ModelConfig(input_size=patches.input_size, skeleton=patches.skeleton)
     augmentation = AugmentationConfig(
@@ -21,7 +22,9 @@ def main(config: PrepareConfig, patches: PatchConfig) -> None:
         half_body_probability=patches.half_body_probability,
         half_body_minimum=patches.half_body_minimum,
     )
-    manifest = prepare(config, model, augmentation)
+    reading = ImageReading(config.orientation)
+    manifest = prepare(config, model, augmentation, reading=reading)
+    warn(reading.warning())
     print(f"{manifest.count:,} persons in {len(manifest.shards)} shards, {manifest.bytes / 1e6:,.1f} MB")
     print(f"annotations: {manifest.summary()}")
     lost = sum(skipped.persons for skipped in manifest.skipped)

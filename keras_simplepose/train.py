@@ -1,5 +1,6 @@
 """Command: train a pose network."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from keras_simplepose.config import (
@@ -12,8 +13,9 @@ from keras_simplepose.config import (
     TrainingConfig,
     TrainingDataConfig,
 )
-from keras_simplepose.flags import CommandLine, run_command, write_flagfile
+from keras_simplepose.flags import CommandLine, flagfile_title, run_command, warn, write_flagfile
 from keras_simplepose.utils.errors import UserError
+from keras_simplepose.utils.files import check_outputs
 
 DESCRIPTION = """Trains a pose network and measures its AP.
 
@@ -31,6 +33,12 @@ CONFIGS = (
     EvaluationConfig,
 )
 
+FLAGS_NAME = "flags.cfg"
+# What a run writes into the workdir, beside the folders.
+WRITTEN = (
+    *(FLAGS_NAME, "best.keras", "last.keras", "curves.csv", "curves.png", "evaluations.jsonl", "examples.png"),
+    *("predictions.png", "state.json", "state.weights.h5"),
+)
 RENDERED = "data"  # The folder in the workdir for rendered people.
 EXAMPLE_IMAGES = 6  # On predictions.png.
 
@@ -53,17 +61,21 @@ def main(
     from keras_simplepose.viz.sheet import write_sheet
 
     workdir = Path(run.workdir)
+    inputs = [model.initial_model, model.backbone_weights, data.annotations, data.images, data.prepared]
+    check_workdir(workdir, [*inputs, data.validation_annotations, data.validation_images])
     write_flags(workdir, data, synthetic, model, augmentation, optimization, run, evaluation)
     if synthetic.synthetic_images:
         data = make_data(data, synthetic, model, augmentation, workdir / RENDERED, run.seed)
     config = TrainingConfig(model, data, augmentation, optimization, run, evaluation)
     result = train(config)
+    for warning in result.warnings:
+        warn(warning)
     for name, reason in result.skipped.items():
         print(f"skipped {name}: {reason}")
     print(f"\nmodel        {result.model}")
     if result.validation:
         predictor = PosePredictor.load(result.model, evaluation)
-        examples = example_poses(predictor, result.validation, data.validation_images, EXAMPLE_IMAGES)
+        examples = example_poses(predictor, result.validation, data.validation_images, EXAMPLE_IMAGES, data.orientation)
         write_sheet(examples, workdir / "predictions.png")
         best = max(row["AP"] for row in result.rows if "AP" in row)
         print(f"best AP      {best:.3f} on {len(result.validation.persons)} persons, ground-truth boxes")
@@ -71,6 +83,23 @@ def main(
     print(f"curves       {workdir / 'curves.png'} and {workdir / 'curves.csv'}")
     print(f"examples     {workdir / 'examples.png'}\nflags        {workdir / 'flags.cfg'}")
     print(f"to watch     tensorboard --logdir={workdir / 'tensorboard'}")
+
+
+def check_workdir(workdir: Path, inputs: Sequence[str]) -> None:
+    """Refuses a folder where the run would write over an input, or over files that no training wrote.
+
+    A folder is a training's by its flags.cfg, whose first line says so.
+
+    Raises:
+        UserError: naming the file.
+    """
+    try:
+        is_own = (
+            (workdir / FLAGS_NAME).read_text(encoding="utf-8", errors="replace").startswith(flagfile_title("train"))
+        )
+    except OSError:
+        is_own = False
+    check_outputs([workdir / name for name in WRITTEN], inputs, is_own=is_own)
 
 
 def write_flags(workdir: Path, *configs: object) -> None:
@@ -83,7 +112,7 @@ def write_flags(workdir: Path, *configs: object) -> None:
     """
     from keras_simplepose.training.callbacks import STATE_NAME
 
-    path = workdir / "flags.cfg"
+    path = workdir / FLAGS_NAME
     if path.exists() and ((workdir / STATE_NAME).exists() or (workdir / RENDERED).exists()):
         before = CommandLine("train", "", *CONFIGS).parse([f"--flagfile={path}"])
         if before != list(configs):

@@ -12,8 +12,8 @@ from keras_simplepose.benchmarks.rows import Row, make_rows
 from keras_simplepose.config import BenchmarkConfig, DetectorConfig, EvaluationConfig
 from keras_simplepose.core.boxes import PersonBoxes
 from keras_simplepose.detection.detectors import load_detector
-from keras_simplepose.media.output import VideoFile
 from keras_simplepose.media.source import Frame, open_source
+from keras_simplepose.media.video import VideoFile
 from keras_simplepose.models.simple_baselines import build_pose_model
 from keras_simplepose.prediction.predictor import PosePredictor
 from keras_simplepose.prediction.stream import predict_source
@@ -53,7 +53,7 @@ def video_benchmark(
         return PersonBoxes(_boxes(frame.index), np.ones(PERSONS, np.float32))
 
     with tempfile.TemporaryDirectory() as folder:
-        path = _write_video(Path(folder) / "people", config.frames)
+        path = _write_video(Path(folder) / "people.mp4", config.frames)
         source = open_source(str(path))
         # The first pass traces and compiles; frames enough for every batch size that will occur.
         out = Path(folder) / "warm"
@@ -81,11 +81,11 @@ def _boxes(index: int) -> np.ndarray:
     return np.array([[400 + offset, 200, 260, 720], [1200 - offset, 260, 260, 720]], np.float32)
 
 
-def _write_video(stem: Path, frames: int) -> Path:
+def _write_video(path: Path, frames: int) -> Path:
     """A textured room with two upright figures in it."""
     noise = np.random.default_rng(_SEED).integers(60, 180, (27, 48, 3), np.uint8)
     room = cv2.resize(noise, SIZE[::-1], interpolation=cv2.INTER_CUBIC)
-    with VideoFile(stem, RATE) as video:
+    with VideoFile(path, RATE) as video:
         for index in range(frames):
             image = room.copy()
             for number, (x, y, width, height) in enumerate(_boxes(index).round().astype(int).tolist()):

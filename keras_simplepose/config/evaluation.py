@@ -13,6 +13,9 @@ ANY_MODEL = "the model: a .keras file, or what export made of it: a .tflite or .
 SKIP_DAMAGED = "leave out images that cannot be read, count and list them, instead of stopping"
 TRUST_KEYPOINT_ORDER = "take the annotations' keypoints in their order, though their names contradict the skeleton's"
 BOXES_FROM_KEYPOINTS = "where an annotation lacks its box, take 1.25 times the extent of its labelled keypoints"
+ORIENTATION = (
+    "photographs with an EXIF orientation: pixels as stored, or as displayed; auto: as their records' sizes say"
+)
 VALIDATION: tuple[Condition, ...] = ({"validation_annotations": True}, {"synthetic_images": True})
 
 
@@ -96,6 +99,7 @@ class EvaluationDataConfig:
     skip_damaged: bool = option(False, SKIP_DAMAGED, only_with={"codec_only": False})
     trust_keypoint_order: bool = option(False, TRUST_KEYPOINT_ORDER)
     boxes_from_keypoints: bool = option(False, BOXES_FROM_KEYPOINTS)
+    orientation: Literal["auto", "stored", "displayed"] = option("auto", ORIENTATION, only_with={"codec_only": False})
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from keras_simplepose.config.evaluation import ORIENTATION
 from keras_simplepose.config.options import option
 
 QUANTIZED = {"format": "tflite", "quantize": ("float16", "dynamic", "int8")}
@@ -64,6 +65,9 @@ class ExportConfig:
         only_with={"calibration": True},
     )
     calibration_count: int = option(100, "crops to calibrate with", minimum=1, only_with={"calibration": True})
+    orientation: Literal["auto", "stored", "displayed"] = option(
+        "auto", ORIENTATION, only_with=({"calibration": True}, {"proof_images": True})
+    )
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,15 @@
 """Detection and prediction."""
 
 from dataclasses import dataclass
+from typing import Literal
 
-from keras_simplepose.config.evaluation import ANY_MODEL, BOXES_FROM_KEYPOINTS, SKIP_DAMAGED, TRUST_KEYPOINT_ORDER
+from keras_simplepose.config.evaluation import (
+    ANY_MODEL,
+    BOXES_FROM_KEYPOINTS,
+    ORIENTATION,
+    SKIP_DAMAGED,
+    TRUST_KEYPOINT_ORDER,
+)
 from keras_simplepose.config.network import ModelConfig
 from keras_simplepose.config.options import option, same
 
@@ -50,6 +57,7 @@ class DetectionDataConfig:
     skip_damaged: bool = option(False, SKIP_DAMAGED)
     trust_keypoint_order: bool = option(False, TRUST_KEYPOINT_ORDER)
     boxes_from_keypoints: bool = option(False, BOXES_FROM_KEYPOINTS)
+    orientation: Literal["auto", "stored", "displayed"] = option("auto", ORIENTATION)
 
 
 @dataclass(frozen=True)
@@ -60,6 +68,10 @@ class PredictConfig:
     input: str = option("", "an image, a folder of images, a quoted glob, a video, or a camera's number", required=True)
     output: str = option("", "folder for poses.json, poses.csv and the drawings", required=True)
     boxes: str = option("", "the persons' boxes: COCO detection results or annotations", only_with={"detector": False})
+    orientation: Literal["auto", "stored", "displayed"] = option(
+        "auto",
+        "photographs with an EXIF orientation: as stored or as displayed; auto: as the boxes are, else displayed",
+    )
     draw: bool = option(True, "write the pictures, or the video, with the poses drawn in")
     heatmaps: bool = option(False, "lay the heatmaps over the drawings", only_with=({"draw": True}, {"show": True}))
     show: bool = option(False, "show the drawings in a window as they are made; q closes it and ends the run")

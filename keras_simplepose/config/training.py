@@ -8,6 +8,7 @@ from typing import Literal
 
 from keras_simplepose.config.evaluation import (
     BOXES_FROM_KEYPOINTS,
+    ORIENTATION,
     SKIP_DAMAGED,
     TRUST_KEYPOINT_ORDER,
     VALIDATION,
@@ -52,6 +53,7 @@ class TrainingDataConfig:
     skip_damaged: bool = option(False, SKIP_DAMAGED, only_with=ANNOTATED)
     trust_keypoint_order: bool = option(False, TRUST_KEYPOINT_ORDER, only_with=ANNOTATED)
     boxes_from_keypoints: bool = option(False, BOXES_FROM_KEYPOINTS, only_with=ANNOTATED)
+    orientation: Literal["auto", "stored", "displayed"] = option("auto", ORIENTATION, only_with=ANNOTATED)
 
 
 @dataclass(frozen=True)
@@ -164,6 +166,7 @@ class PrepareConfig:
     skip_damaged: bool = option(False, SKIP_DAMAGED)
     trust_keypoint_order: bool = option(False, TRUST_KEYPOINT_ORDER)
     boxes_from_keypoints: bool = option(False, BOXES_FROM_KEYPOINTS)
+    orientation: Literal["auto", "stored", "displayed"] = option("auto", ORIENTATION)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from keras_simplepose.conversion.torch_files import import_torch
 from keras_simplepose.core import codecs, geometry
 from keras_simplepose.core import warp as sampler
 from keras_simplepose.media.images import read_image
+from keras_simplepose.media.source import list_pictures
 from keras_simplepose.models.backbones.registry import Normalization
 from keras_simplepose.models.simple_baselines import pose_spec
 from keras_simplepose.utils.errors import UserError
@@ -22,7 +23,6 @@ POINT_LIMIT = 0.01  # Crop pixels.
 RANDOM_CROPS = 8
 MAXIMUM_IMAGES = 32
 _BATCH = 4
-_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,9 @@ def image_crops(path: str | Path, input_size: tuple[int, int]) -> np.ndarray:
         UserError: there is no image there, or one cannot be read.
     """
     path = Path(path)
-    names = sorted(n for n in path.glob("*") if n.suffix.lower() in _IMAGE_SUFFIXES) if path.is_dir() else [path]
+    names = list_pictures(path) if path.is_dir() else [path]
     if not names:
-        raise UserError(f"{path}: no image there ({', '.join(_IMAGE_SUFFIXES)})")
+        raise UserError(f"{path}: no image there")
     crops = []
     for name in names[:MAXIMUM_IMAGES]:
         image = read_image(name)

@@ -8,6 +8,7 @@ import numpy as np
 from keras_simplepose.data.patches import Patch, PatchSettings, make_patch
 from keras_simplepose.data.persons import ImageRecord, Person
 from keras_simplepose.media.images import encode_jpeg, read_image
+from keras_simplepose.media.orientation import Orientation, OrientationCount
 from keras_simplepose.utils.errors import UserError
 
 
@@ -36,6 +37,7 @@ class CutTask:
         persons: in its pixels.
         settings: of the patches.
         jpeg_quality: 1 to 100.
+        orientation: the frame to read it in.
     """
 
     image: ImageRecord
@@ -43,15 +45,17 @@ class CutTask:
     persons: Sequence[Person]
     settings: PatchSettings
     jpeg_quality: int
+    orientation: Orientation = "auto"
 
 
 @dataclass(frozen=True)
 class CutResult:
-    """What became of a task: its patches, or the fault of its image."""
+    """What became of a task: its patches, or the fault of its image; and whether that carries an EXIF orientation."""
 
     task: CutTask
     patches: tuple[EncodedPatch, ...] = ()
     fault: str = ""
+    orientations: OrientationCount | None = None
 
 
 def encode_patch(patch: Patch, person: Person, jpeg_quality: int) -> EncodedPatch:
@@ -62,11 +66,12 @@ def encode_patch(patch: Patch, person: Person, jpeg_quality: int) -> EncodedPatc
 
 def cut_image(task: CutTask) -> CutResult:
     """Reads an image once and cuts every person out of it; an unreadable image is a fault, not an exception."""
+    orientations = OrientationCount()
     try:
-        image = read_image(task.path, (task.image.height, task.image.width))
+        image = read_image(task.path, (task.image.height, task.image.width), task.orientation, orientations)
     except UserError as error:
         return CutResult(task, fault=str(error))
     patches = (
         encode_patch(make_patch(image, person, task.settings), person, task.jpeg_quality) for person in task.persons
     )
-    return CutResult(task, tuple(patches))
+    return CutResult(task, tuple(patches), orientations=orientations)

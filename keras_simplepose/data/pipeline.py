@@ -13,6 +13,7 @@ from keras_simplepose.data.patches import PatchSettings, make_patch
 from keras_simplepose.data.persons import PersonSet, to_int64
 from keras_simplepose.data.prepared_set import Manifest, parse
 from keras_simplepose.media.images import read_image
+from keras_simplepose.media.orientation import ImageReading
 from keras_simplepose.utils.errors import UserError
 
 SHUFFLE_BYTES = 256 * 2**20  # Most memory the shuffling of decoded patches may take.
@@ -107,6 +108,7 @@ class ImageSource:
         folder: of the images.
         settings: of the patches.
         skip_damaged: go on past images that cannot be read.
+        reading: the frame to read images in; counts those with an EXIF orientation.
         skipped: what was passed over, by file name, with the reason.
         error: the first fault, which a graph cannot raise as itself.
     """
@@ -115,6 +117,7 @@ class ImageSource:
     folder: Path
     settings: PatchSettings
     skip_damaged: bool = False
+    reading: ImageReading = field(default_factory=ImageReading)
     skipped: dict[str, str] = field(default_factory=dict)
     error: UserError | None = None
 
@@ -169,7 +172,8 @@ class ImageSource:
         image_id, persons = self._groups[int(number)]
         record, size = self.persons.images[image_id], self.settings.size
         try:
-            image = read_image(self.folder / record.file_name, (record.height, record.width))
+            path, stated = self.folder / record.file_name, (record.height, record.width)
+            image = read_image(path, stated, self.reading.orientation, self.reading.orientations)
         except UserError as error:
             if not self.skip_damaged:
                 self.error = self.error or error

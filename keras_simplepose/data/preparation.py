@@ -20,18 +20,25 @@ from keras_simplepose.data.prepared_set import (
     Manifest,
     ShardWriter,
     Skipped,
+    read_manifest,
     serialize_encoded,
     write_manifest,
 )
+from keras_simplepose.media.orientation import ImageReading
 from keras_simplepose.utils.errors import UserError
-from keras_simplepose.utils.files import atomic_path, file_hash
+from keras_simplepose.utils.files import atomic_path, check_outputs, file_hash
 from keras_simplepose.utils.processes import bounded_map, worker_pool
 
 IN_FLIGHT = 4  # Images per process that are under way: enough to keep it busy, few enough to hold in memory.
 
 
 def prepare(
-    config: PrepareConfig, model: ModelConfig, augmentation: AugmentationConfig, seed: int = 0, progress: bool = True
+    config: PrepareConfig,
+    model: ModelConfig,
+    augmentation: AugmentationConfig,
+    seed: int = 0,
+    progress: bool = True,
+    reading: ImageReading | None = None,
 ) -> Manifest:
     """Writes a prepared set: TFRecord shards of person patches and their manifest.
 
@@ -44,6 +51,7 @@ def prepare(
         augmentation: the strongest the set is to serve.
         seed: of the order of images.
         progress: shows a progress bar.
+        reading: counts the images with an EXIF orientation; the frame is the configuration's.
 
     Returns:
         The manifest written.
@@ -53,6 +61,7 @@ def prepare(
             write, or the output cannot be written.
     """
     _check(config)
+    reading = reading or ImageReading(config.orientation)
     skeleton = load_skeleton(model.skeleton)
     persons = load_annotations(
         config.annotations,
@@ -70,6 +79,8 @@ def prepare(
             for result in tqdm.tqdm(
                 mapped(cut_image, tasks), "preparing", len(tasks), unit=" images", disable=not progress
             ):
+                if result.orientations:
+                    reading.orientations.merge(result.orientations)
                 if result.fault:
                     skipped.append(_skip(result, config.skip_damaged))
                 for patch in result.patches:
@@ -100,9 +111,13 @@ def _check(config: PrepareConfig) -> None:
     if not Path(config.images).is_dir():
         raise UserError(f"{config.images}: no such folder of images")
     output = Path(config.output)
+    check_outputs([output], [config.annotations, config.images], is_own=True)
     if output.is_dir():
-        if any(output.iterdir()) and not (output / MANIFEST).is_file():
-            raise UserError(f"{output}: holds something else than a prepared set; choose another output")
+        there = {entry.name for entry in output.iterdir()}
+        if MANIFEST in there:  # The folder is replaced whole, so that it must hold nothing of the user's.
+            there -= {MANIFEST, *(shard.name for shard in read_manifest(output).shards)}
+        if there:
+            raise UserError(f"{output}: holds something else than a prepared set ({min(there)}); choose another output")
     elif output.exists():
         raise UserError(f"{output}: is a file; choose another output")
 
@@ -113,7 +128,7 @@ def _tasks(persons: PersonSet, config: PrepareConfig, settings: PatchSettings, s
     for image_id, group in persons.by_image().items():
         image = persons.images[image_id]
         path = os.path.join(config.images, image.file_name)
-        tasks.append(CutTask(image, path, tuple(group), settings, config.jpeg_quality))
+        tasks.append(CutTask(image, path, tuple(group), settings, config.jpeg_quality, config.orientation))
     random.Random(seed).shuffle(tasks)
     return tasks
 

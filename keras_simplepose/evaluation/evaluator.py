@@ -13,6 +13,7 @@ from keras_simplepose.core.spec import PoseSpec
 from keras_simplepose.data.persons import Detection, PersonSet
 from keras_simplepose.evaluation.coco_metrics import keypoint_metrics
 from keras_simplepose.evaluation.pckh import pckh, read_head_boxes
+from keras_simplepose.media.orientation import ImageReading, Orientation
 from keras_simplepose.prediction.data_set import ImageBoxes, detected_boxes, ground_truth_boxes, predict_images
 from keras_simplepose.prediction.pose_files import coco_results
 from keras_simplepose.prediction.predictor import PosePredictor
@@ -29,12 +30,14 @@ class EvaluationResult:
         results: COCO keypoint results, after suppression, in the order of the images.
         counts: of images, boxes, poses and whatever was left out.
         skipped: the fault of every damaged image that was left out; its persons are not in the metrics.
+        orientation_warning: a line about images that carry an EXIF orientation; "" if none do.
     """
 
     metrics: dict[str, float]
     results: list[dict[str, Any]]
     counts: dict[str, int]
     skipped: tuple[str, ...] = ()
+    orientation_warning: str = ""
 
 
 def evaluate_predictor(
@@ -47,6 +50,7 @@ def evaluate_predictor(
     minimum_box_score: float = -math.inf,
     progress: bool = True,
     skip_damaged: bool = False,
+    orientation: Orientation = "auto",
 ) -> EvaluationResult:
     """Measures the OKS AP of a predictor.
 
@@ -60,6 +64,7 @@ def evaluate_predictor(
         minimum_box_score: detections below it are left out, and counted.
         progress: shows a progress bar.
         skip_damaged: leaves out images that cannot be read, from the metrics as well, and lists them.
+        orientation: the frame to read images in, as `media.images.read_image`.
 
     Raises:
         UserError: an image cannot be read, the skeletons differ, or there is nobody to evaluate.
@@ -71,7 +76,8 @@ def evaluate_predictor(
     boxes = ground_truth_boxes(person_set) if given is None else detected_boxes(person_set, strong)
     skipped: dict[int, str] = {}
     results, poses_found = [], 0
-    found = predict_images(predictor, boxes, images_folder, skipped if skip_damaged else None, progress)
+    reading = ImageReading(orientation)
+    found = predict_images(predictor, boxes, images_folder, skipped if skip_damaged else None, progress, reading)
     for image_id, poses in found:
         poses_found += len(poses)
         kept, scores = suppress(poses, predictor.spec, config)
@@ -83,7 +89,7 @@ def evaluate_predictor(
         "poses_predicted": poses_found,
         "poses_suppressed": poses_found - len(results),
     }
-    return EvaluationResult(metrics, results, counts, tuple(skipped.values()))
+    return EvaluationResult(metrics, results, counts, tuple(skipped.values()), reading.warning())
 
 
 def evaluate_pckh(
@@ -94,6 +100,7 @@ def evaluate_pckh(
     *,
     progress: bool = True,
     skip_damaged: bool = False,
+    orientation: Orientation = "auto",
 ) -> EvaluationResult:
     """Measures PCKh in the ground truth's boxes. Nothing is suppressed: every person has one pose.
 
@@ -107,7 +114,9 @@ def evaluate_pckh(
     ids = [person.annotation_id for person in person_set.persons]
     heads = dict(zip(ids, read_head_boxes(head_boxes or person_set.path, ids), strict=True))
     results, shown, predictions = [], [], []
-    for image_id, poses in predict_images(predictor, boxes, images_folder, skipped if skip_damaged else None, progress):
+    reading = ImageReading(orientation)
+    found = predict_images(predictor, boxes, images_folder, skipped if skip_damaged else None, progress, reading)
+    for image_id, poses in found:
         results += coco_results(image_id, person_set.category_id, poses, np.arange(len(poses)), poses.scores)
         shown += persons[image_id]
         predictions.append(poses.keypoints[..., :2])
@@ -120,7 +129,9 @@ def evaluate_pckh(
         np.stack([heads[person.annotation_id] for person in shown]),
         predictor.spec.skeleton,
     )
-    return EvaluationResult(metrics, results, _counts(person_set, boxes, skipped), tuple(skipped.values()))
+    return EvaluationResult(
+        metrics, results, _counts(person_set, boxes, skipped), tuple(skipped.values()), reading.warning()
+    )
 
 
 def _check(spec: PoseSpec, person_set: PersonSet) -> None:

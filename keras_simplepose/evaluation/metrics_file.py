@@ -19,6 +19,7 @@ from keras_simplepose.version import VERSION
 LIBRARIES = ("tensorflow", "keras", "numpy", "opencv-python", "pycocotools")
 TABLE_WIDTH = 100  # Characters.
 ABSENT = "–"
+METRICS_NAME, RESULTS_NAME = "metrics.json", "results.json"
 
 
 def format_table(metrics: Mapping[str, float]) -> str:
@@ -103,7 +104,7 @@ def write_evaluation(
     Raises:
         UserError: the folder cannot be written to.
     """
-    metrics_path, results_path = Path(folder) / "metrics.json", Path(folder) / "results.json"
+    metrics_path, results_path = Path(folder) / METRICS_NAME, Path(folder) / RESULTS_NAME
     write_json(results_path, result.results, indent=None)
     values = {
         "metrics": result.metrics,

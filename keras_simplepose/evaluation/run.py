@@ -56,7 +56,13 @@ def evaluate(
         result = codec_ceiling(persons, spec, evaluation)
     elif config.metric == "pckh":
         result = evaluate_pckh(
-            predictor, persons, config.images, config.head_boxes, progress=progress, skip_damaged=config.skip_damaged
+            predictor,
+            persons,
+            config.images,
+            config.head_boxes,
+            progress=progress,
+            skip_damaged=config.skip_damaged,
+            orientation=config.orientation,
         )
     else:
         result = evaluate_predictor(
@@ -68,6 +74,7 @@ def evaluate(
             minimum_box_score=config.minimum_box_score,
             progress=progress,
             skip_damaged=config.skip_damaged,
+            orientation=config.orientation,
         )
     counts = result.counts | {note.replace(" ", "_"): count for note, count in notes.items()}
     return replace(result, counts=counts), persons, spec

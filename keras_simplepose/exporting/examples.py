@@ -14,10 +14,11 @@ from keras_simplepose.data.pipeline import PreparedSource
 from keras_simplepose.data.prepared_set import MANIFEST, read_manifest
 from keras_simplepose.data.synthetic.scenes import render_scene
 from keras_simplepose.media.images import read_image
+from keras_simplepose.media.orientation import ImageReading
+from keras_simplepose.media.source import list_pictures
 from keras_simplepose.prediction.graph import crop_persons
 from keras_simplepose.utils.errors import UserError
 
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 _SEED = 20180908  # Of the drawn scenes: a set of its own, that no training run draws.
 
 
@@ -42,7 +43,9 @@ def drawn_photographs(count: int) -> list[Photograph]:
     return photographs
 
 
-def read_photographs(folder: str, annotations: str, spec: PoseSpec, count: int) -> list[Photograph]:
+def read_photographs(
+    folder: str, annotations: str, spec: PoseSpec, count: int, reading: ImageReading
+) -> list[Photograph]:
     """Images with at least `count` boxes between them, if there are so many.
 
     Args:
@@ -50,6 +53,7 @@ def read_photographs(folder: str, annotations: str, spec: PoseSpec, count: int) 
         annotations: COCO JSON with their boxes; "": the first images by name, each its own box.
         spec: chooses the category.
         count: of boxes.
+        reading: the frame to read them in; counts those with an EXIF orientation.
 
     Raises:
         UserError: there is none, or one cannot be read.
@@ -60,17 +64,18 @@ def read_photographs(folder: str, annotations: str, spec: PoseSpec, count: int) 
         boxes: dict[int, list] = {}
         for person in persons.persons[:count]:
             boxes.setdefault(person.image_id, []).append(person.box)
-        named: list[tuple[Path, list | None]] = [
-            (root / persons.images[key].file_name, each) for key, each in boxes.items()
+        named: list[tuple[Path, tuple[int, int] | None, list | None]] = [
+            (root / record.file_name, (record.height, record.width), boxes[record.id])
+            for record in (persons.images[key] for key in boxes)
         ]
     else:
-        names = sorted(name for name in root.glob("*") if name.suffix.lower() in _SUFFIXES) if root.is_dir() else []
-        named = [(name, None) for name in names[:count]]
+        names = list_pictures(root)
+        named = [(name, None, None) for name in names[:count]]
     if not named:
         raise UserError(f"{annotations or folder}: no images there to export with")
     photographs = []
-    for name, each in named:
-        image = read_image(name)
+    for name, size, each in named:
+        image = read_image(name, size, reading.orientation, reading.orientations)
         whole = [[0, 0, image.shape[1], image.shape[0]]]
         photographs.append(Photograph(image, np.array(each or whole, np.float32)))
     return photographs
@@ -85,14 +90,14 @@ def crops_of(photographs: Sequence[Photograph], spec: PoseSpec) -> tuple[np.ndar
     return crops, matrices
 
 
-def calibration_crops(folder: str, annotations: str, spec: PoseSpec, count: int) -> np.ndarray:
+def calibration_crops(folder: str, annotations: str, spec: PoseSpec, count: int, reading: ImageReading) -> np.ndarray:
     """Crops [N ≤ count, H, W, 3] float32 of a set written by `prepare` or of a folder of images.
 
     Raises:
         UserError: there are none, one cannot be read, or the prepared set is for another input size.
     """
     if not (Path(folder) / MANIFEST).is_file():
-        return crops_of(read_photographs(folder, annotations, spec, count), spec)[0][:count]
+        return crops_of(read_photographs(folder, annotations, spec, count, reading), spec)[0][:count]
     manifest = read_manifest(folder)
     if manifest.settings.input_size != spec.input_size:
         raise UserError(f"{folder}: prepared for inputs of {manifest.settings.input_size}, not {spec.input_size}")

@@ -26,11 +26,12 @@ from keras_simplepose.exporting.proof import (
     with_precision,
 )
 from keras_simplepose.exporting.saved_model import write_saved_model
+from keras_simplepose.media.orientation import ImageReading, Orientation
 from keras_simplepose.models.simple_baselines import load_model, pose_spec
 from keras_simplepose.prediction.exported_model import ArtefactMetadata, import_openvino
 from keras_simplepose.prediction.predictor import PosePredictor
 from keras_simplepose.utils.errors import UserError
-from keras_simplepose.utils.files import file_hash, write_json
+from keras_simplepose.utils.files import check_outputs, file_hash, record_results, write_json
 
 SAVED_MODEL = "savedmodel"
 REPORT = "export_report.json"
@@ -68,8 +69,13 @@ def export(
     proof, protocol = proof or ProofConfig(), protocol or EvaluationConfig()
     if proof.openvino:
         import_openvino()
+    output, reading = Path(config.output), ImageReading(config.orientation)
+    inputs = [config.model, config.calibration, config.calibration_annotations]
+    check_outputs(
+        [output / name for name in (*_names(config, output), REPORT)],
+        [*inputs, proof.proof_images, proof.proof_annotations],
+    )
     model = in_float32(load_model(config.model))
-    output = Path(config.output)
     is_new = not output.exists()
     try:
         output.mkdir(parents=True, exist_ok=True)
@@ -77,13 +83,16 @@ def export(
     except OSError as error:
         raise UserError(f"cannot write to {output}: {error.strerror or error}") from error
     try:
-        artefacts = plan(config, protocol, model, output)
+        artefacts = plan(config, protocol, model, output, reading)
         for artefact in artefacts:
             artefact.write(_parent(staging / artefact.name))
-        rows = _prove(proof, protocol, model, artefacts, staging, show)
+        rows = _prove(proof, protocol, model, artefacts, staging, show, reading)
         for artefact in artefacts:
             _move(staging / artefact.name, _parent(output / artefact.name))
         write_json(output / REPORT, report(config, proof, protocol, rows))
+        record_results(*(output / name for name in (*(each.name for each in artefacts), REPORT)))
+        if warning := reading.warning():
+            show(f"warning: {warning}")
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         if is_new:
@@ -110,7 +119,21 @@ def in_float32(model: keras.Model) -> keras.Model:
     return copy
 
 
-def plan(config: ExportConfig, protocol: EvaluationConfig, model: keras.Model, output: Path) -> list[Artefact]:
+def _names(config: ExportConfig, output: Path) -> list[str]:
+    """The artefacts that the options ask for, by their paths below the output."""
+    names = []
+    if "savedmodel" in config.format:
+        names.append(f"{SAVED_MODEL}/{config.version or next_version(output / SAVED_MODEL)}")
+    if "tflite" in config.format:
+        names += [export_tflite.file_name(quantize) for quantize in config.quantize]
+    if "onnx" in config.format:
+        names.append(export_onnx.FILE_NAME)
+    return names
+
+
+def plan(
+    config: ExportConfig, protocol: EvaluationConfig, model: keras.Model, output: Path, reading: ImageReading
+) -> list[Artefact]:
     """The artefacts that are asked for."""
     spec = pose_spec(model)
     whole = ArtefactMetadata(spec, protocol)
@@ -123,7 +146,7 @@ def plan(config: ExportConfig, protocol: EvaluationConfig, model: keras.Model, o
         crops = None
         if "int8" in config.quantize:
             crops = calibration_crops(
-                config.calibration, config.calibration_annotations, spec, config.calibration_count
+                config.calibration, config.calibration_annotations, spec, config.calibration_count, reading
             )
         for quantize in config.quantize:
             metadata = ArtefactMetadata(
@@ -154,6 +177,7 @@ def _prove(
     artefacts: list[Artefact],
     staging: Path,
     show: Callable[[str], None],
+    reading: ImageReading,
 ) -> list[Comparison]:
     """Compares every artefact with the model and shows the table.
 
@@ -162,11 +186,11 @@ def _prove(
     """
     spec = pose_spec(model)
     if proof.proof_images:
-        photographs = read_photographs(proof.proof_images, proof.proof_annotations, spec, proof.proof_count)
+        photographs = read_photographs(proof.proof_images, proof.proof_annotations, spec, proof.proof_count, reading)
     else:
         photographs = drawn_photographs(proof.proof_count)
     reference = make_reference(model, photographs, protocol)
-    precision_of = _precision_measure(proof, spec.skeleton)
+    precision_of = _precision_measure(proof, spec.skeleton, reading.orientation)
     keras_precision = precision_of(PosePredictor.from_model(model, protocol)) if precision_of else None
     rows: list[Comparison] = []
     for artefact in artefacts:
@@ -186,7 +210,9 @@ def _prove(
     return rows
 
 
-def _precision_measure(proof: ProofConfig, skeleton: Skeleton) -> Callable[[PosePredictor], float] | None:
+def _precision_measure(
+    proof: ProofConfig, skeleton: Skeleton, orientation: Orientation
+) -> Callable[[PosePredictor], float] | None:
     """What measures AP on the proof's images in their annotations' boxes, read once; None without annotations."""
     if not proof.proof_annotations:
         return None
@@ -194,7 +220,9 @@ def _precision_measure(proof: ProofConfig, skeleton: Skeleton) -> Callable[[Pose
     from keras_simplepose.evaluation.evaluator import evaluate_predictor
 
     persons = load_annotations(proof.proof_annotations, proof.proof_images, skeleton)
-    return lambda predictor: evaluate_predictor(predictor, persons, proof.proof_images, progress=False).metrics["AP"]
+    return lambda predictor: evaluate_predictor(
+        predictor, persons, proof.proof_images, progress=False, orientation=orientation
+    ).metrics["AP"]
 
 
 def report(

@@ -5,22 +5,22 @@ import glob
 import math
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+import time
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 import cv2
 import numpy as np
 
-from keras_simplepose.media.images import read_image
+from keras_simplepose.media.images import is_picture, read_image
+from keras_simplepose.media.orientation import Orientation, OrientationCount
+from keras_simplepose.media.video import VideoReader
 from keras_simplepose.utils.errors import UserError
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 CAMERA_RATE = 30.0  # Frames per second of a camera whose driver does not say.
-# Some containers state no number of frames, and OpenCV works it out from the duration: that far it may be wrong.
-COUNT_TOLERANCE = 0.01
-_LEAST_TOLERANCE = 2
 
 OnFault = Callable[[str], None]
 
@@ -33,11 +33,26 @@ class Frame:
         index: its place in the source, from 0; pictures that cannot be read take one too.
         name: path below the folder of the source's images, or "frame 7" of a video.
         image: [H, W, 3] uint8 RGB.
+        seconds: since the first frame of a video or camera; NaN of a photograph.
     """
 
     index: int
     name: str
     image: np.ndarray
+    seconds: float = math.nan
+
+
+@dataclass(frozen=True)
+class FrameHint:
+    """What a box file says about the frame of an image, as boxes are in the one or the other.
+
+    Attributes:
+        size: (height, width) that its record states, if any.
+        orientation: the frame, if the file names it.
+    """
+
+    size: tuple[int, int] | None = None
+    orientation: Literal["stored", "displayed"] | None = None
 
 
 @dataclass(frozen=True)
@@ -47,22 +62,50 @@ class ImageFiles:
     Attributes:
         root: folder that all of them are in.
         names: their paths below it.
+        given: what the user gave for them; they are told apart from others by it.
+        passed_over: how many files that are no pictures were left out, by suffix.
+        orientation: the frame to read them in; auto: as the hints say, else as displayed.
+        hints: of a box file, by place in `names`.
+        orientations: counts the images that carry an EXIF orientation.
     """
 
     root: Path
     names: Sequence[str]
+    given: str = ""
     kind: Literal["images"] = "images"
+    passed_over: Mapping[str, int] = field(default_factory=dict)
+    orientation: Orientation = "auto"
+    hints: Mapping[int, FrameHint] | None = None
+    orientations: OrientationCount = field(default_factory=OrientationCount, compare=False)
 
     @property
     def total(self) -> int:
         """How many there are."""
         return len(self.names)
 
-    def frames(self, on_fault: OnFault) -> Iterator[Frame]:
-        """Reads one after the other, turned as its EXIF data say; `on_fault` hears of each that cannot be read."""
+    @property
+    def identity(self) -> str:
+        """What results made of them are said to be of."""
+        return os.path.abspath(self.given or self.root)
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files."""
+        return [self.root / name for name in self.names]
+
+    def with_hints(self, hints: Mapping[int, FrameHint]) -> "ImageFiles":
+        """The same images, read in the frames that boxes are in; as stored, as COCO's are, where nothing says."""
+        return replace(self, hints=hints)
+
+    def frames(self, on_fault: OnFault) -> Generator[Frame, None, None]:
+        """Reads one after the other; `on_fault` hears of each that cannot be read."""
         for index, name in enumerate(self.names):
+            hint = FrameHint() if self.hints is None else self.hints.get(index, FrameHint())
+            orientation = self.orientation
+            if orientation == "auto":
+                orientation = hint.orientation or ("displayed" if self.hints is None else "auto")
             try:
-                image = read_image(self.root / name, honour_orientation=True)
+                image = read_image(self.root / name, hint.size, orientation, self.orientations)
             except UserError as error:
                 on_fault(str(error))
                 continue
@@ -76,8 +119,8 @@ class Video:
     Attributes:
         source: the file's path, or the camera's number.
         kind: which of the two.
-        total: its number of frames as far as it is known, else None.
-        rate: frames per second; NaN if the file does not say.
+        total: its number of frames as far as it is known, else None; cut files state more than they show.
+        rate: frames per second, on the average.
     """
 
     source: str | int
@@ -90,40 +133,56 @@ class Video:
         """What to call it in messages and file names."""
         return str(self.source) if self.kind == "video" else f"camera {self.source}"
 
-    def frames(self, on_fault: OnFault) -> Iterator[Frame]:
+    @property
+    def identity(self) -> str:
+        """What results made of it are said to be of."""
+        return os.path.abspath(self.source) if isinstance(self.source, str) else self.name
+
+    @property
+    def paths(self) -> list[Path]:
+        """The file, if it is one."""
+        return [Path(self.source)] if isinstance(self.source, str) else []
+
+    def frames(self, on_fault: OnFault) -> Generator[Frame, None, None]:
         """Reads frame after frame.
 
         Raises:
             UserError: there is not a single frame. A video that ends before its time is told to `on_fault`.
         """
-        capture, index = _open_capture(self.source), 0
-        try:
-            while True:
-                done, image = capture.read()
-                if not done:
-                    break
-                if image.ndim == 2:
-                    image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
-                yield Frame(index, f"frame {index}", cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image))
+        index = 0
+        pictures = self._camera() if isinstance(self.source, int) else VideoReader(self.source).frames(on_fault)
+        with contextlib.closing(pictures):
+            for seconds, image in pictures:
+                yield Frame(index, f"frame {index}", image, seconds)
                 index += 1
-        finally:
-            capture.release()
         if index == 0:
-            raise UserError(f"{self.name}: gives no frame; it is empty, damaged, or coded in a way OpenCV cannot read")
+            raise UserError(f"{self.name}: gives no frame; it is empty, damaged, or coded in a way FFmpeg cannot read")
         if self.kind == "camera":
             on_fault(f"{self.name}: stopped after {index} frames; it was unplugged, or another program took it")
-        elif self.total and index < self.total - max(_LEAST_TOLERANCE, COUNT_TOLERANCE * self.total):
-            on_fault(f"{self.name}: ends after {index} of {self.total} frames; the file is damaged or cut off")
+
+    def _camera(self) -> Generator[tuple[float, np.ndarray], None, None]:
+        """Seconds since the first picture, and the picture."""
+        capture, start = _open_camera(int(self.source)), math.nan
+        try:
+            while (read := capture.read())[0]:
+                now, image = time.monotonic(), read[1]
+                start = now if math.isnan(start) else start
+                if image.ndim == 2:
+                    image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
+                yield now - start, cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
+        finally:
+            capture.release()
 
 
 Source = ImageFiles | Video
 
 
-def open_source(text: str) -> Source:
-    """The source that `--input` names.
+def open_source(text: str, orientation: Orientation = "auto") -> Source:
+    """The source that `input` names.
 
     Args:
-        text: a file, a folder, a glob, or a camera's number.
+        text: a file, a folder, a glob, or a camera's number. What is a picture is told by content.
+        orientation: the frame to read photographs in; auto: as displayed, unless boxes say otherwise.
 
     Raises:
         UserError: there is no such thing, no image in the folder or under the glob, or the video or camera cannot be
@@ -131,21 +190,30 @@ def open_source(text: str) -> Source:
     """
     path = Path(text)
     if path.is_dir():
-        names = sorted(entry.name for entry in path.iterdir() if _is_image(entry) and not entry.name.startswith("."))
-        if not names:
-            raise UserError(f"{path}: no image in this folder (looked for {', '.join(IMAGE_SUFFIXES)})")
-        return ImageFiles(path, names)
+        found = sorted(entry for entry in path.iterdir() if not entry.is_dir() and not entry.name.startswith("."))
+        return _pictures(found, path, text, "no image in this folder", orientation)
     if path.is_file():
-        return ImageFiles(path.parent, [path.name]) if _is_image(path) else _open_video(text)
+        if is_picture(path):
+            return ImageFiles(path.parent, [path.name], text, orientation=orientation)
+        reader = VideoReader(text)
+        return Video(text, "video", reader.total, reader.rate)
+    if path.exists():
+        raise UserError(f"{text}: is a pipe or a device; give a file")
     if text.isdecimal():
-        return _open_video(int(text))
+        return _find_camera(int(text))
     if glob.has_magic(text):
-        found = sorted(Path(name) for name in glob.glob(text, recursive=True) if Path(name).is_file())
+        found = sorted(Path(name) for name in glob.glob(text, recursive=True) if not Path(name).is_dir())
         if not found:
             raise UserError(f"{text}: no file matches")
         root = Path(os.path.commonpath([name.parent for name in found]))
-        return ImageFiles(root, [str(name.relative_to(root)) for name in found])
+        return _pictures(found, root, text, "no image among the files that match", orientation)
     raise UserError(f"{text}: no such file or folder")
+
+
+def list_pictures(folder: str | Path) -> list[Path]:
+    """The pictures in a folder, told by content, by name; hidden files are left out."""
+    entries = sorted(Path(folder).iterdir()) if Path(folder).is_dir() else []
+    return [entry for entry in entries if not entry.name.startswith(".") and is_picture(entry)]
 
 
 def image_ids(names: Sequence[str]) -> list[int] | None:
@@ -155,31 +223,44 @@ def image_ids(names: Sequence[str]) -> list[int] | None:
     return ids if len(set(ids)) == len(names) else None
 
 
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
+def _pictures(found: Iterable[Path], root: Path, given: str, otherwise: str, orientation: Orientation) -> ImageFiles:
+    """The pictures among files, the others counted.
+
+    Raises:
+        UserError: there is none; `otherwise` says so.
+    """
+    names, passed_over = [], Counter[str]()
+    for entry in found:
+        if is_picture(entry):
+            names.append(str(entry.relative_to(root)))
+        else:
+            passed_over[entry.suffix.lower() or "without suffix"] += 1
+    if not names:
+        raise UserError(f"{given}: {otherwise} ({describe_kinds(passed_over) or 'it is empty'})")
+    return ImageFiles(root, names, given, passed_over=dict(passed_over), orientation=orientation)
 
 
-def _open_video(source: str | int) -> Video:
-    capture = _open_capture(source)
+def describe_kinds(passed_over: Mapping[str, int]) -> str:
+    """Counts by kind in words: "2 .txt, 1 .mp4"."""
+    return ", ".join(f"{count} {kind}" for kind, count in sorted(passed_over.items()))
+
+
+def _find_camera(number: int) -> Video:
+    capture = _open_camera(number)
     try:
-        count, rate = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
+        rate = capture.get(cv2.CAP_PROP_FPS)
     finally:
         capture.release()
-    rate = rate if math.isfinite(rate) and rate > 0 else math.nan
-    if isinstance(source, int):
-        return Video(source, "camera", None, CAMERA_RATE if math.isnan(rate) else rate)
-    return Video(source, "video", int(count) if count > 0 else None, rate)
+    return Video(number, "camera", None, rate if math.isfinite(rate) and rate > 0 else CAMERA_RATE)
 
 
-def _open_capture(source: str | int) -> cv2.VideoCapture:
-    """Opens a video or camera; what OpenCV and FFmpeg print about a failure is replaced by one line."""
+def _open_camera(number: int) -> cv2.VideoCapture:
+    """Opens a camera; what OpenCV prints about a failure is replaced by one line."""
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     with _quiet_opencv():
-        capture = cv2.VideoCapture(source)
+        capture = cv2.VideoCapture(number)
     if not capture.isOpened():
-        if isinstance(source, int):
-            raise UserError(f"camera {source}: cannot be opened; is it there, and not in use by another program?")
-        raise UserError(f"{source}: neither an image nor a video that OpenCV can open")
+        raise UserError(f"camera {number}: cannot be opened; is it there, and not in use by another program?")
     return capture
 
 

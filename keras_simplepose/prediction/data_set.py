@@ -12,6 +12,7 @@ import tqdm
 from keras_simplepose.core.boxes import PersonBoxes
 from keras_simplepose.data.persons import Detection, ImageRecord, Person, PersonSet
 from keras_simplepose.media.images import read_image
+from keras_simplepose.media.orientation import ImageReading, Orientation
 from keras_simplepose.prediction.predictor import PosePredictor, Poses, PredictionRequest
 from keras_simplepose.utils.errors import UserError
 from keras_simplepose.utils.processes import bounded_map
@@ -66,6 +67,7 @@ def predict_images(
     folder: str | Path,
     skipped: dict[int, str] | None = None,
     progress: bool = True,
+    reading: ImageReading | None = None,
 ) -> Iterator[tuple[int, Poses]]:
     """Finds the poses in all boxes; every image is read once, ahead of the network and in other threads.
 
@@ -75,6 +77,7 @@ def predict_images(
         folder: of the image files.
         skipped: collects the faults of images that cannot be read, by image id; None means to stop at the first.
         progress: shows a progress bar, in images.
+        reading: the frame to read the images in; counts those with an EXIF orientation.
 
     Yields:
         (image id, poses), in the order of the images, skipped ones left out.
@@ -82,11 +85,13 @@ def predict_images(
     Raises:
         UserError: an image cannot be read and `skipped` is None.
     """
+    reading = reading or ImageReading()
 
     def read(task: ImageBoxes) -> tuple[ImageBoxes, np.ndarray | UserError]:
         image = task.image
         try:
-            return task, read_image(os.path.join(folder, image.file_name), (image.height, image.width))
+            path, size = os.path.join(folder, image.file_name), (image.height, image.width)
+            return task, read_image(path, size, reading.orientation, reading.orientations)
         except UserError as error:
             return task, error
 
@@ -112,7 +117,7 @@ def predict_images(
 
 
 def example_poses(
-    predictor: PosePredictor, persons: PersonSet, folder: str | Path, count: int
+    predictor: PosePredictor, persons: PersonSet, folder: str | Path, count: int, orientation: Orientation = "auto"
 ) -> Iterator[tuple[np.ndarray, Poses]]:
     """The poses found in the ground truth's boxes of a few images, to look at.
 
@@ -123,6 +128,7 @@ def example_poses(
         persons: the annotations.
         folder: of the image files.
         count: how many images.
+        orientation: the frame to read them in.
 
     Yields:
         image [H, W, 3] uint8 RGB, and the poses in its pixels.
@@ -136,6 +142,6 @@ def example_poses(
 
     for image_id, group in sorted(persons.by_image().items(), key=nobody_is_seen_well)[:count]:
         record = persons.images[image_id]
-        image = read_image(os.path.join(folder, record.file_name), (record.height, record.width))
+        image = read_image(os.path.join(folder, record.file_name), (record.height, record.width), orientation)
         boxes = PersonBoxes.gathered([(person.box, 1.0) for person in group])
         yield image, next(predictor.stream([predictor.request(image_id, image, boxes)]))[1]

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import json
+import math
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -11,8 +12,7 @@ import numpy as np
 
 from keras_simplepose.core.poses import Poses
 from keras_simplepose.core.skeletons import Skeleton
-from keras_simplepose.data.persons import PERSON_CATEGORY
-from keras_simplepose.utils.files import atomic_path
+from keras_simplepose.utils.files import result_path
 
 JSON_NAME, CSV_NAME = "poses.json", "poses.csv"
 
@@ -35,8 +35,16 @@ def coco_results(
 class PoseFiles:
     """`poses.json` and `poses.csv` in a folder; both appear when closed without an error."""
 
-    def __init__(self, folder: Path, skeleton: Skeleton):
-        """Prepares them."""
+    def __init__(self, folder: Path, skeleton: Skeleton, category_id: int, source: str = ""):
+        """Prepares them.
+
+        Args:
+            folder: to write to.
+            skeleton: names the columns.
+            category_id: of persons, as the boxes' file has it.
+            source: what the poses are of; see `utils.files.result_path`.
+        """
+        self._category_id, self._source = category_id, source
         self.json_path, self.csv_path = folder / JSON_NAME, folder / CSV_NAME
         self._skeleton, self._stack, self._first = skeleton, contextlib.ExitStack(), True
 
@@ -48,15 +56,17 @@ class PoseFiles:
         """
         with self._stack:
             json_path, csv_path = (
-                self._stack.enter_context(atomic_path(path)) for path in (self.json_path, self.csv_path)
+                self._stack.enter_context(result_path(path, self._source)) for path in (self.json_path, self.csv_path)
             )
-            self._json = self._stack.enter_context(open(json_path, "w"))
-            self._csv = csv.writer(self._stack.enter_context(open(csv_path, "w", newline="")))
+            self._json = self._stack.enter_context(open(json_path, "w", encoding="utf-8"))
+            # Names of files need not be UTF-8; they come out as the bytes they are.
+            table = open(csv_path, "w", newline="", encoding="utf-8", errors="surrogateescape")
+            self._csv = csv.writer(self._stack.enter_context(table))
             columns = [
                 f"{name}_{part}" for name in self._skeleton.keypoints for part in ("x", "y", "score", "reliable")
             ]
             box = [f"box_{part}" for part in ("x", "y", "width", "height")]
-            self._csv.writerow(["image", "image_id", "person", "score", *box, *columns])
+            self._csv.writerow(["image", "image_id", "seconds", "person", "score", *box, *columns])
             self._json.write("[")
             self._stack = self._stack.pop_all()
         return self
@@ -69,16 +79,17 @@ class PoseFiles:
             self._json.write("\n]\n")
         self._stack.__exit__(kind, error, trace)
 
-    def write(self, name: str, image_id: int, poses: Poses) -> None:
-        """Appends the poses of one picture, numbered from 0.
+    def write(self, name: str, image_id: int, poses: Poses, seconds: float = math.nan) -> None:
+        """Appends the poses of one picture, numbered from 0, shown `seconds` after a video's first frame.
 
         The JSON holds COCO keypoint results, which have no place for unreliable points but their scores; the table
         marks each.
         """
-        for entry in coco_results(image_id, PERSON_CATEGORY, poses, np.arange(len(poses)), poses.scores):
+        for entry in coco_results(image_id, self._category_id, poses, np.arange(len(poses)), poses.scores):
             text = json.dumps(entry | {"file_name": name}, allow_nan=False)
             self._json.write(("\n" if self._first else ",\n") + text)
             self._first = False
+        time = "" if math.isnan(seconds) else f"{seconds:.6f}"
         for person in range(len(poses)):
             points = [
                 value
@@ -86,4 +97,4 @@ class PoseFiles:
                 for value in (f"{x:.2f}", f"{y:.2f}", f"{score:.4f}", int(reliable))
             ]
             box = [f"{value:.2f}" for value in poses.boxes[person]]
-            self._csv.writerow([name, image_id, person, f"{poses.scores[person]:.4f}", *box, *points])
+            self._csv.writerow([name, image_id, time, person, f"{poses.scores[person]:.4f}", *box, *points])

@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,16 @@ import tqdm
 
 from keras_simplepose.core.boxes import PersonBoxes
 from keras_simplepose.core.poses import Poses
+from keras_simplepose.data.persons import PERSON_CATEGORY
 from keras_simplepose.detection.box_file import BoxFile
-from keras_simplepose.media.output import VideoFile, Window, write_picture
-from keras_simplepose.media.source import Frame, ImageFiles, Source, image_ids
-from keras_simplepose.prediction.pose_files import PoseFiles
+from keras_simplepose.media.output import Window, picture_path, write_picture
+from keras_simplepose.media.source import Frame, ImageFiles, Source, Video, image_ids
+from keras_simplepose.media.video import VideoFile
+from keras_simplepose.prediction.pose_files import CSV_NAME, JSON_NAME, PoseFiles
 from keras_simplepose.prediction.predictor import PosePredictor, PredictionRequest
 from keras_simplepose.prediction.suppression import suppress
 from keras_simplepose.utils.errors import UserError
+from keras_simplepose.utils.files import check_outputs
 from keras_simplepose.utils.stages import Clock, prefetch
 from keras_simplepose.viz.drawing import draw_poses
 from keras_simplepose.viz.heatmaps import draw_heatmaps
@@ -58,12 +61,13 @@ def predict_source(
     heatmaps: bool = False,
     show: bool = False,
     maximum_frames: int = 0,
+    inputs: Sequence[str | Path] = (),
     progress: bool = True,
 ) -> PredictionSummary:
     """Finds the poses in all pictures of a source and writes them to a folder.
 
-    Duplicates are suppressed as the predictor's protocol says, as in evaluation. A picture that cannot be read or
-    searched is a fault in the summary, and the rest is done. A camera runs until interrupted.
+    Duplicates are suppressed as the predictor's protocol says, as in evaluation. A picture that cannot be read,
+    searched or drawn is a fault in the summary, and the rest is done. A camera runs until interrupted.
 
     Args:
         source: the pictures.
@@ -74,12 +78,15 @@ def predict_source(
         heatmaps: lays the heatmaps over them.
         show: shows them in a window.
         maximum_frames: stops after so many pictures; 0 means never.
+        inputs: files that are read beside the source, which no output may replace.
         progress: shows a progress bar.
 
     Raises:
-        UserError: nothing can be read or written, there is no display to show on, or the network is damaged.
+        UserError: nothing can be read or written, an output would replace an input, a file not made here or the
+            results of another source, there is no display to show on, or the network is damaged.
     """
     summary, output = PredictionSummary(), Path(output)
+    check_outputs(planned_outputs(source, output, draw), [*source.paths, *inputs], source.identity)
     total = min(source.total or maximum_frames, maximum_frames) if maximum_frames else source.total
 
     def on_fault(message: str) -> None:
@@ -88,9 +95,10 @@ def predict_source(
 
     stages = _Stages(source, predictor, find_persons, draw or show, heatmaps, maximum_frames, on_fault, summary.clock)
     image_id = _image_ids(source, find_persons)
+    category_id = find_persons.category_id if isinstance(find_persons, BoxFile) else PERSON_CATEGORY
     with contextlib.ExitStack() as stack:
-        files = stack.enter_context(PoseFiles(output, predictor.spec.skeleton))
-        sink = stack.enter_context(_Drawings(source, output, draw, show))
+        files = stack.enter_context(PoseFiles(output, predictor.spec.skeleton, category_id, source.identity))
+        sink = stack.enter_context(_Drawings(source, output, draw, show, on_fault))
         unit = " images" if source.kind == "images" else " frames"
         bar = stack.enter_context(tqdm.tqdm(desc="predicting", total=total, unit=unit, disable=not progress))
         results = stack.enter_context(contextlib.closing(stages.run()))
@@ -98,7 +106,7 @@ def predict_source(
             stack.enter_context(contextlib.suppress(KeyboardInterrupt))  # It has no other end.
         for frame, poses, drawing in results:
             with summary.clock.busy("write"):
-                files.write(frame.name, image_id(frame.index), poses)
+                files.write(frame.name, image_id(frame.index), poses, frame.seconds)
                 summary.pictures, summary.persons = summary.pictures + 1, summary.persons + len(poses)
                 wanted = sink.write(frame, drawing)  # May be interrupted, the poses being written.
             bar.update(frame.index + 1 - bar.n)
@@ -106,6 +114,21 @@ def predict_source(
                 break
     summary.drawings = sink.path
     return summary
+
+
+def planned_outputs(source: Source, output: Path, save_drawings: bool) -> list[Path]:
+    """The files that `predict_source` writes to a folder."""
+    paths = [output / JSON_NAME, output / CSV_NAME]
+    if not save_drawings:
+        return paths
+    if isinstance(source, Video):
+        return [*paths, _video_path(source, output)]
+    return [*paths, *(picture_path(output / DRAWINGS, name) for name in source.names)]
+
+
+def _video_path(source: Video, output: Path) -> Path:
+    """Where a video's drawing goes: under its own name, which must not be that of the video itself."""
+    return output / f"{Path(source.name).stem}.mp4"
 
 
 def suppressed(poses: Poses, predictor: PosePredictor) -> Poses:
@@ -121,14 +144,15 @@ def suppressed(poses: Poses, predictor: PosePredictor) -> Poses:
 
 
 def _image_ids(source: Source, find_persons: FindPersons) -> Callable[[int], int]:
-    """The image id of a picture: the annotations', else the number its name ends in, else counted from 1.
+    """The image id of a picture: the box file's, else the number its name ends in, else counted from 1.
 
     A video's is the frame's number from 0.
     """
     if not isinstance(source, ImageFiles):
         return lambda index: index
     if isinstance(find_persons, BoxFile) and find_persons.ids is not None:
-        return find_persons.ids.__getitem__
+        listed = find_persons.ids
+        return lambda index: listed.get(index, 0)  # Pictures without an id are without persons.
     ids = image_ids(source.names)
     return ids.__getitem__ if ids is not None else lambda index: index + 1
 
@@ -146,9 +170,9 @@ class _Stages:
     on_fault: Callable[[str], None]
     clock: Clock
 
-    def run(self) -> Iterator[tuple[Frame, Poses, np.ndarray | None]]:
+    def run(self) -> Generator[tuple[Frame, Poses, np.ndarray | None], None, None]:
         """Pictures with poses and drawing; writing them is the reader's, in its own thread."""
-        items: Iterator[Any] = iter(())
+        items: Any = iter(())
         for name, stage in (("decode", self.decode), ("detect", self.detect), ("pose", self.pose), ("draw", self.draw)):
             items = prefetch(self.clock.stage(name, stage, items))
         return items
@@ -178,7 +202,13 @@ class _Stages:
 
     def draw(self, found: Iterator[tuple[Frame, Poses]]) -> Iterator[tuple[Frame, Poses, np.ndarray | None]]:
         for frame, poses in found:
-            yield frame, poses, self.drawing(frame.image, poses) if self.drawn else None
+            drawing = None
+            try:
+                if self.drawn:
+                    drawing = self.drawing(frame.image, poses)
+            except Exception as error:  # Whatever it is: a drawing must not cost the poses.
+                self.on_fault(f"{frame.name}: cannot be drawn ({error})")
+            yield frame, poses, drawing
 
     def drawing(self, image: np.ndarray, poses: Poses) -> np.ndarray:
         if self.heatmaps:
@@ -188,18 +218,18 @@ class _Stages:
 
 
 class _Drawings:
-    """Where drawings go: a folder of pictures or a video, and a window."""
+    """Where drawings go: a folder of pictures or a video, and a window.
 
-    def __init__(self, source: Source, output: Path, save: bool, show: bool):
-        self._stack, self._window = contextlib.ExitStack(), Window("poses") if show else None
-        self._folder: Path | None = None
+    What goes wrong with them is told and does not stop the prediction: the poses count.
+    """
+
+    def __init__(self, source: Source, output: Path, save: bool, show: bool, on_fault: Callable[[str], None]):
+        self._window = Window("poses") if show else None
+        self._on_fault, self._source = on_fault, source.identity
+        self._folder = output / DRAWINGS if save and isinstance(source, ImageFiles) else None
         self._video: VideoFile | None = None
-        if save and isinstance(source, ImageFiles):
-            self._folder = output / DRAWINGS
-            if self._folder.resolve() == source.root.resolve():
-                raise UserError(f"{self._folder}: the drawings would replace the images; choose another output")
-        elif save:
-            self._video = VideoFile(output / Path(source.name).stem.replace(" ", "_"), source.rate)
+        if save and isinstance(source, Video):
+            self._video = VideoFile(_video_path(source, output), source.rate, source.identity)
 
     @property
     def path(self) -> Path | None:
@@ -207,21 +237,35 @@ class _Drawings:
         return self._video.path if self._video else self._folder
 
     def __enter__(self) -> "_Drawings":
-        if self._video:
-            self._stack.enter_context(self._video)
-        if self._window:
-            self._stack.callback(self._window.close)
         return self
 
-    def __exit__(self, *error: Any) -> None:
-        self._stack.__exit__(*error)
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+        if self._window:
+            self._window.close()
+        self._end_video(error)
 
     def write(self, frame: Frame, drawing: np.ndarray | None) -> bool:
         """Takes a drawing; False if the user has closed the window."""
         if drawing is None:
             return True
-        if self._folder:
-            write_picture(self._folder, frame.name, drawing)
-        if self._video:
-            self._video.write(drawing)
+        try:
+            if self._folder:
+                write_picture(self._folder, frame.name, drawing, self._source)
+            if self._video:
+                self._video.write(drawing, frame.seconds)
+        except (UserError, OSError, ValueError) as error:
+            self._on_fault(f"{frame.name}: its drawing is not kept: {error}")
+            self._end_video(error)
         return self._window is None or self._window.show(drawing)
+
+    def _end_video(self, error: BaseException | None) -> None:
+        """Closes the video, or gives it up after an error."""
+        video, kept = self._video, False
+        if video is None:
+            return
+        try:
+            kept = video.close(error)
+        except (UserError, OSError) as fault:
+            self._on_fault(f"the drawing is not kept: {fault}")
+        if not kept:
+            self._video = None

@@ -148,7 +148,7 @@ class EpochReport(keras.callbacks.Callback):
         values = {"validation_loss": float(measured["loss"]), "validation_pck": float(measured["pck"])}
         values |= {name: float(value) for name, value in evaluation.average_precision().items()}
         line = json.dumps({"epoch": epoch} | values)
-        with open(self.workdir / "evaluations.jsonl", "a") as stream:
+        with open(self.workdir / "evaluations.jsonl", "a", encoding="utf-8") as stream:
             stream.write(line + "\n")
         return values
 

@@ -25,6 +25,7 @@ from keras_simplepose.data.pipeline import (
 )
 from keras_simplepose.data.prepared_set import check_manifest, read_manifest
 from keras_simplepose.evaluation.evaluator import evaluate_predictor
+from keras_simplepose.media.orientation import ImageReading
 from keras_simplepose.models.simple_baselines import build_pose_model, load_model, pose_spec
 from keras_simplepose.prediction.predictor import PosePredictor
 from keras_simplepose.training.callbacks import (
@@ -54,6 +55,7 @@ class TrainingResult:
         rows: the epochs' figures, as in curves.csv.
         skipped: damaged images passed over, with the reason.
         validation: the persons AP was measured on, if any.
+        warnings: about images that carry an EXIF orientation.
     """
 
     workdir: Path
@@ -61,6 +63,7 @@ class TrainingResult:
     rows: list[dict[str, float]]
     skipped: dict[str, str]
     validation: PersonSet | None
+    warnings: tuple[str, ...] = ()
 
 
 def train(config: TrainingConfig) -> TrainingResult:
@@ -128,7 +131,8 @@ def train(config: TrainingConfig) -> TrainingResult:
     best = workdir / "best.keras"
     model = best if best.exists() else workdir / "last.keras"
     persons = None if validation is None else validation.persons
-    return TrainingResult(workdir, model, report.rows, dict(source.skipped), persons)
+    warnings = [each.reading.warning() for each in (source, validation) if isinstance(each, ImageSource)]
+    return TrainingResult(workdir, model, report.rows, dict(source.skipped), persons, tuple(filter(None, warnings)))
 
 
 @contextlib.contextmanager
@@ -226,7 +230,7 @@ def _patch_source(config: TrainingConfig, spec: PoseSpec) -> PatchSource:
     if not persons.persons:
         raise UserError(f"{data.annotations}: no person with a labelled keypoint ({persons.summary()})")
     settings = PatchSettings.for_training(spec.input_size, config.augmentation, spec.skeleton.upper_body)
-    return ImageSource(persons, Path(data.images), settings, data.skip_damaged)
+    return ImageSource(persons, Path(data.images), settings, data.skip_damaged, ImageReading(data.orientation))
 
 
 def _annotations(data: TrainingDataConfig, annotations: str, images: str, spec: PoseSpec) -> PersonSet:
@@ -250,7 +254,9 @@ def _validation_source(data: TrainingDataConfig, spec: PoseSpec) -> ImageSource 
     if not persons.persons:
         raise UserError(f"{persons.path}: no person with a labelled keypoint ({persons.summary()})")
     settings = PatchSettings.for_validation(spec.input_size)
-    return ImageSource(persons, Path(data.validation_images), settings, data.skip_damaged)
+    return ImageSource(
+        persons, Path(data.validation_images), settings, data.skip_damaged, ImageReading(data.orientation)
+    )
 
 
 def _evaluation(config: TrainingConfig, network: keras.Model, source: ImageSource | None) -> EpochEvaluation | None:
@@ -261,7 +267,13 @@ def _evaluation(config: TrainingConfig, network: keras.Model, source: ImageSourc
     def average_precision() -> dict[str, float]:
         skip = config.data.skip_damaged
         return evaluate_predictor(
-            predictor, source.persons, source.folder, config=config.evaluation, progress=False, skip_damaged=skip
+            predictor,
+            source.persons,
+            source.folder,
+            config=config.evaluation,
+            progress=False,
+            skip_damaged=skip,
+            orientation=config.data.orientation,
         ).metrics
 
     batch_size = config.evaluation.evaluation_batch_size

@@ -6,11 +6,14 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from keras_simplepose.utils.errors import UserError
+
+# In every folder that results go to: a JSON line for each file made there, {name, sha256, source}; the last one counts.
+MADE_HERE = ".keras_simplepose"
 
 
 @contextlib.contextmanager
@@ -43,6 +46,102 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def result_path(path: str | os.PathLike, source: str = "") -> Iterator[Path]:
+    """As `atomic_path` for a file or folder of results, and keeps in the folder's record that it was made here.
+
+    `check_outputs` lets a later run replace what is in that record, and nothing else.
+
+    Args:
+        path: of the result.
+        source: what it is made from, if a result of something else must not replace it.
+    """
+    path = Path(path)
+    with atomic_path(path) as temporary:
+        yield temporary
+        # Before the file appears: a line too many does no harm, a file without a line could not be replaced.
+        _record(path, file_hash(temporary), source)
+
+
+def record_results(*paths: str | os.PathLike) -> None:
+    """Keeps in their folders' records that files or folders were made here, as `result_path` does."""
+    for path in map(Path, paths):
+        _record(path, file_hash(path), "")
+
+
+def _record(path: Path, digest: str, source: str) -> None:
+    entry = {"name": path.name, "sha256": digest, "source": source}
+    with open(path.parent / MADE_HERE, "a", encoding="ascii") as record:
+        record.write(json.dumps(entry) + "\n")
+
+
+def check_outputs(
+    outputs: Iterable[str | os.PathLike],
+    inputs: Iterable[str | os.PathLike] = (),
+    source: str = "",
+    is_own: bool = False,
+) -> None:
+    """Refuses to write over an input, or over a file that is not a result of an earlier run; call it before any work.
+
+    Paths are compared as the file system does, through links, other spellings and folders that ignore case.
+
+    Args:
+        outputs: the files or folders that are going to be written.
+        inputs: the files that are going to be read.
+        source: what the results are made from; those made from something else are not replaced.
+        is_own: the outputs are known to be this command's; only the inputs are looked at.
+
+    Raises:
+        UserError: an output is an input, was not made here or has been changed since, or is of another source.
+    """
+    given = [Path(path) for path in inputs if str(path)]
+    records: dict[Path, dict[str, dict[str, str]]] = {}
+    for output in map(Path, outputs):
+        if not os.path.lexists(output):
+            continue
+        for path in given:
+            if path.exists() and output.exists() and _is_within(path, output):
+                raise UserError(
+                    f"{output}: is an input of this command and would be written over; choose another output"
+                )
+        if is_own:
+            continue
+        folder = output.parent
+        if folder not in records:
+            records[folder] = _made_in(folder)
+        entry = records[folder].get(output.name)
+        if entry is None or not output.exists() or file_hash(output) != entry["sha256"]:
+            raise UserError(
+                f"{output}: is there already and was not made by this command, or was changed since; "
+                "move it, or choose another output"
+            )
+        if source and entry["source"] != source:
+            raise UserError(f"{output}: holds the results of {entry['source'] or 'another run'}; choose another output")
+
+
+def _is_within(path: Path, output: Path) -> bool:
+    """Whether a path that exists is another one, or below it."""
+    if output.is_dir():
+        return any(each.exists() and each.samefile(output) for each in (path.resolve(), *path.resolve().parents))
+    return path.samefile(output)
+
+
+def _made_in(folder: Path) -> dict[str, dict[str, str]]:
+    """The record of what was made in a folder, by name; lines that are none are passed over."""
+    made: dict[str, dict[str, str]] = {}
+    try:
+        lines = (folder / MADE_HERE).read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return made
+    for line in lines:
+        try:
+            entry = json.loads(line)
+            made[entry["name"]] = {"sha256": str(entry["sha256"]), "source": str(entry.get("source", ""))}
+        except (ValueError, TypeError, KeyError):
+            continue  # Half a line of a run that was killed; the file it was about is then not known as made here.
+    return made
+
+
 def check_writable(folder: str | os.PathLike) -> None:
     """Makes a folder if need be and checks that files can be written to it, before long work whose result goes there.
 
@@ -60,7 +159,7 @@ def check_writable(folder: str | os.PathLike) -> None:
 def write_json(path: str | os.PathLike, value: Any, indent: int | None = 2) -> None:
     """Writes `value` as JSON to `path`, whole or not at all; NaN and infinity are refused."""
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=indent, allow_nan=False) + "\n")
+        temporary.write_text(json.dumps(value, indent=indent, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def read_json(path: str | os.PathLike) -> Any:
@@ -92,7 +191,7 @@ def file_hash(path: str | os.PathLike) -> str:
     for name in sorted(path.rglob("*")) if path.is_dir() else [path]:
         if name.is_file():
             if path.is_dir():
-                digest.update(str(name.relative_to(path)).encode())
+                digest.update(os.fsencode(name.relative_to(path)))
             with open(name, "rb") as stream:
                 while block := stream.read(1 << 20):
                     digest.update(block)

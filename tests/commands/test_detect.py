@@ -3,11 +3,14 @@ import json
 import numpy as np
 import pytest
 from media_files import image_file
+from PIL import Image
 
 from keras_simplepose import detect as command
 from keras_simplepose.config import DetectionDataConfig, DetectorConfig
 from keras_simplepose.core.skeletons import COCO17
 from keras_simplepose.data.coco import load_detections, load_persons
+from keras_simplepose.detection.box_file import BoxFile
+from keras_simplepose.media.source import open_source
 from keras_simplepose.utils.errors import UserError
 
 
@@ -69,3 +72,38 @@ def test_boxes_are_plain_numbers(data_set):
     run(data_set)
     for entry in json.loads((data_set / "out" / "boxes.json").read_text()):
         assert np.array(entry["bbox"]).shape == (4,) and isinstance(entry["score"], float)
+
+
+def test_boxes_name_their_files_and_frames(data_set, capsys):
+    """A photograph of EXIF orientation 6, annotated as displayed, and its boxes in the frame that predict reads."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = data_set / "images" / "b.png"
+    Image.fromarray(np.zeros((60, 80, 3), np.uint8)).save(path, exif=exif)  # 80 high as displayed, as the record says.
+    run(data_set)
+    entries = json.loads((data_set / "out" / "boxes.json").read_text())
+    assert [(entry["file_name"], entry.get("orientation")) for entry in entries] == [
+        ("a.png", None),
+        ("b.png", "displayed"),
+    ]
+    assert entries[1]["bbox"] == [0, 0, 60, 80]
+    assert "warning: 1 images carry an EXIF orientation: 1 as displayed" in capsys.readouterr().err
+    source = open_source(str(data_set / "images"))
+    boxes = BoxFile(data_set / "out" / "boxes.json", source, COCO17)
+    assert boxes.category_id == 3 and boxes.ids == {0: 7, 1: 8}
+    frames = list(source.with_hints(boxes.hints).frames(pytest.fail))
+    assert [frame.image.shape for frame in frames] == [(80, 60, 3)] * 2
+    with pytest.raises(UserError, match="EXIF orientation 6"):
+        run(data_set, output=str(data_set / "stored.json"), orientation="stored")
+
+
+def test_a_file_of_the_user_is_not_replaced(data_set):
+    (data_set / "out").mkdir()
+    (data_set / "out" / "boxes.json").write_text("[]")
+    with pytest.raises(UserError, match="was not made by this command"):
+        run(data_set)
+    with pytest.raises(UserError, match="is an input"):
+        run(data_set, output=str(data_set / "annotations.json"))
+    (data_set / "out" / "boxes.json").unlink()
+    run(data_set)
+    run(data_set)

@@ -60,7 +60,7 @@ def metrics_of(folder):
 def test_metrics_and_results_are_written_beside_the_model(data, capsys):
     run(data)
     output = data / "model-evaluation"
-    assert sorted(path.name for path in output.iterdir()) == ["metrics.json", "results.json"]
+    assert sorted(path.name for path in output.iterdir()) == [".keras_simplepose", "metrics.json", "results.json"]
     written = metrics_of(output)
     results = json.loads((output / "results.json").read_text())
     assert written["metrics"] == keypoint_metrics(

@@ -1,5 +1,6 @@
 import csv
 import json
+import os
 import subprocess
 import sys
 
@@ -7,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from media_files import image_file, read_all, write_video
+from PIL import Image
 from stand_ins import brightest, tiny_network
 
 from keras_simplepose import predict as command
@@ -15,7 +17,9 @@ from keras_simplepose.core.boxes import PersonBoxes
 from keras_simplepose.core.skeletons import COCO17
 from keras_simplepose.core.spec import PoseSpec
 from keras_simplepose.detection.box_file import BoxFile
+from keras_simplepose.media.output import write_picture
 from keras_simplepose.media.source import open_source
+from keras_simplepose.media.video import VideoFile
 from keras_simplepose.models.simple_baselines import save_model
 from keras_simplepose.prediction.predictor import PosePredictor
 from keras_simplepose.prediction.stream import predict_source
@@ -84,7 +88,7 @@ def test_a_folder_becomes_results_table_and_drawings(tmp_path, predictor):
     rows = read_csv(tmp_path / "out" / "poses.csv")
     assert [row["image"] for row in rows] == ["img1.png", "img12.png", "img2.png"]
     assert rows[0]["nose_reliable"] == "1" and float(rows[0]["left_ankle_x"]) == pytest.approx(40, abs=4)
-    assert sorted(path.name for path in (tmp_path / "out" / "drawings").iterdir()) == sorted(spots)
+    assert sorted(path.name for path in (tmp_path / "out" / "drawings").glob("*.png")) == sorted(spots)
     drawn = cv2.imread(str(tmp_path / "out" / "drawings" / "img1.png"))
     assert drawn.shape == (70, 90, 3) and (drawn != cv2.imread(str(tmp_path / "in" / "img1.png"))).any()
 
@@ -126,10 +130,15 @@ def test_a_bad_photograph_is_reported_and_the_rest_done(tmp_path, model, capsys)
 def test_video_in_video_out(tmp_path, model):
     write_video(tmp_path / "clip.mp4", 12, rate=29.97)
     assert run(model, tmp_path / "clip.mp4", tmp_path / "out", heatmaps=True) == 0
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["clip.mp4", "poses.csv", "poses.json"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        ".keras_simplepose",
+        "clip.mp4",
+        "poses.csv",
+        "poses.json",
+    ]
     source = open_source(str(tmp_path / "out" / "clip.mp4"))
     frames, _ = read_all(source)
-    assert len(frames) == 12 and source.rate == pytest.approx(29.97) and frames[0].image.shape == (48, 64, 3)
+    assert len(frames) == 12 and source.rate == pytest.approx(29.97, 1e-4) and frames[0].image.shape == (48, 64, 3)
     assert [entry["image_id"] for entry in read_json(tmp_path / "out" / "poses.json")] == list(range(12))
 
 
@@ -137,14 +146,18 @@ def test_a_video_that_ends_in_the_middle_is_done_so_far(tmp_path, model, capsys)
     data = write_video(tmp_path / "whole.avi", 60, codec="MJPG").read_bytes()
     (tmp_path / "cut.avi").write_bytes(data[: len(data) // 2])
     assert run(model, tmp_path / "cut.avi", tmp_path / "out") == 1
-    assert "of 60 frames" in capsys.readouterr().err
+    assert "ends after" in capsys.readouterr().err
     assert 10 < len(read_json(tmp_path / "out" / "poses.json")) < 50
 
 
 def test_frames_can_be_limited_and_not_drawn(tmp_path, model):
     write_video(tmp_path / "clip.mp4", 12)
     assert run(model, tmp_path / "clip.mp4", tmp_path / "out", maximum_frames=5, draw=False) == 0
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["poses.csv", "poses.json"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        ".keras_simplepose",
+        "poses.csv",
+        "poses.json",
+    ]
     assert len(read_json(tmp_path / "out" / "poses.json")) == 5
 
 
@@ -174,7 +187,6 @@ def test_boxes_of_annotations_and_of_detections(tmp_path, predictor):
     detections = [
         {"image_id": 2, "category_id": 1, "bbox": [0, 30, 30, 35], "score": 0.5},
         {"image_id": 2, "category_id": 7, "bbox": [0, 0, 9, 9], "score": 0.5},
-        {"image_id": 99, "category_id": 1, "bbox": [0, 0, 9, 9], "score": 0.5},
     ]
     (tmp_path / "detections.json").write_text(json.dumps(detections))
     boxes = BoxFile(tmp_path / "detections.json", source, COCO17)
@@ -249,7 +261,7 @@ def test_a_camera_runs_until_interrupted(tmp_path, predictor, monkeypatch):
     source = open_source("0")
     summary = predict_source(source, predictor, whole, tmp_path / "out", show=True, progress=False)
     assert shown == [(40, 60, 3)] * 3 + ["closed"] and summary.pictures == 3
-    assert len(read_json(tmp_path / "out" / "poses.json")) == 3 and summary.drawings.name == "camera_0.mp4"
+    assert len(read_json(tmp_path / "out" / "poses.json")) == 3 and summary.drawings.name == "camera 0.mp4"
 
 
 @pytest.mark.parametrize(
@@ -283,8 +295,127 @@ def test_an_error_leaves_nothing_half_written(tmp_path):
 def test_drawings_never_replace_their_images(tmp_path, predictor):
     image_file(tmp_path / "drawings" / "a.png")
     source = open_source(str(tmp_path / "drawings"))
-    with pytest.raises(UserError, match="replace the images"):
+    with pytest.raises(UserError, match="is an input"):
         predict_source(source, predictor, whole, tmp_path, progress=False)
+
+
+@pytest.mark.parametrize("given", ["walk.mp4", "link.mp4", "folder/walk.mp4"])
+def test_a_video_is_never_drawn_over_itself(tmp_path, model, given):
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    before = write_video(clips / "walk.mp4", 12).read_bytes()
+    (clips / "link.mp4").symlink_to(clips / "walk.mp4")
+    (clips / "folder").symlink_to(clips, target_is_directory=True)
+    with pytest.raises(UserError, match=r"(walk|link)\.mp4: is an input"):
+        run(model, clips / given, clips, maximum_frames=3)
+    assert (clips / "walk.mp4").read_bytes() == before and not (clips / "poses.json").exists()
+
+
+def test_files_of_the_user_are_not_replaced(tmp_path, model):
+    write_video(tmp_path / "walk 1.mp4", 5)
+    (tmp_path / "out").mkdir()
+    other = write_video(tmp_path / "out" / "walk 1.mp4", 7)
+    before = other.read_bytes()
+    with pytest.raises(UserError, match=r"walk 1\.mp4: is there already and was not made"):
+        run(model, tmp_path / "walk 1.mp4", tmp_path / "out")
+    assert other.read_bytes() == before
+    (tmp_path / "csv").mkdir()
+    (tmp_path / "csv" / "poses.csv").write_text("a user's table")
+    with pytest.raises(UserError, match=r"poses\.csv: is there already"):
+        run(model, tmp_path / "walk 1.mp4", tmp_path / "csv")
+    assert (tmp_path / "csv" / "poses.csv").read_text() == "a user's table"
+
+
+def test_an_output_is_of_one_source_and_can_be_made_again(tmp_path, model):
+    spotted_folder(tmp_path / "in")
+    write_video(tmp_path / "clip.mp4", 5)
+    for _ in range(2):
+        assert run(model, tmp_path / "in", tmp_path / "out") == 0
+    before = (tmp_path / "out" / "poses.json").read_bytes()
+    with pytest.raises(UserError, match=r"poses\.json: holds the results of .*in; choose another output"):
+        run(model, tmp_path / "clip.mp4", tmp_path / "out")
+    assert (tmp_path / "out" / "poses.json").read_bytes() == before
+
+
+def test_names_that_are_no_utf8_keep_their_poses(tmp_path, model):
+    name = os.fsdecode(b"caf\xe9.png")
+    for each in ("a.png", name):
+        image_file(tmp_path / "in" / each)
+    assert run(model, tmp_path / "in", tmp_path / "out") == 0
+    assert [entry["file_name"] for entry in read_json(tmp_path / "out" / "poses.json")] == ["a.png", name]
+    assert b"caf\xe9.png,2,," in (tmp_path / "out" / "poses.csv").read_bytes()
+    assert (tmp_path / "out" / "drawings" / name).exists()
+
+
+def test_an_error_in_a_drawing_costs_the_drawing_only(tmp_path, predictor, monkeypatch):
+    spotted_folder(tmp_path / "in")
+
+    def write(folder, name, image, source=""):
+        if name == "img12.png":
+            raise OSError("no space left")
+        return write_picture(folder, name, image, source)
+
+    monkeypatch.setattr("keras_simplepose.prediction.stream.write_picture", write)
+    source = open_source(str(tmp_path / "in"))
+    summary = predict_source(source, predictor, whole, tmp_path / "out", progress=False)
+    assert len(read_json(tmp_path / "out" / "poses.json")) == 3 and len(summary.faults) == 1
+    assert "img12.png" in summary.faults[0] and "no space left" in summary.faults[0]
+    assert sorted(path.name for path in (tmp_path / "out" / "drawings").glob("*.png")) == ["img1.png", "img2.png"]
+
+    def draw(image, poses):
+        raise ValueError("cannot")
+
+    monkeypatch.setattr("keras_simplepose.prediction.stream.draw_poses", draw)
+    summary = predict_source(source, predictor, whole, tmp_path / "undrawn", progress=False)
+    assert len(read_json(tmp_path / "undrawn" / "poses.json")) == 3 and len(summary.faults) == 3
+
+
+def test_a_video_that_cannot_be_drawn_on_keeps_its_poses(tmp_path, predictor, monkeypatch):
+    write_video(tmp_path / "clip.mp4", 6)
+    calls = []
+
+    def write(video, image, seconds):
+        calls.append(seconds)
+        if len(calls) == 3:
+            raise UserError("no space left")
+        original(video, image, seconds)
+
+    original = VideoFile.write
+    monkeypatch.setattr(VideoFile, "write", write)
+    source = open_source(str(tmp_path / "clip.mp4"))
+    summary = predict_source(source, predictor, whole, tmp_path / "out", progress=False)
+    assert len(calls) == 3 and len(summary.faults) == 1 and summary.drawings is None
+    assert len(read_json(tmp_path / "out" / "poses.json")) == 6 and not (tmp_path / "out" / "clip.mp4").exists()
+
+
+def test_the_table_holds_the_times_of_a_video(tmp_path, model):
+    write_video(tmp_path / "clip.mp4", 5, rate=10)
+    assert run(model, tmp_path / "clip.mp4", tmp_path / "out", draw=False) == 0
+    seconds = [float(row["seconds"]) for row in read_csv(tmp_path / "out" / "poses.csv")]
+    assert seconds == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
+
+
+def test_boxes_of_frames_that_never_come_are_a_fault(tmp_path, model, capsys):
+    write_video(tmp_path / "clip.mp4", 5)
+    values = [{"image_id": i, "category_id": 0, "bbox": [1, 1, 30, 30], "score": 0.5} for i in (1, 5)]
+    (tmp_path / "boxes.json").write_text(json.dumps(values))
+    assert run(model, tmp_path / "clip.mp4", tmp_path / "out", "", boxes=str(tmp_path / "boxes.json")) == 1
+    assert "has boxes of 5, and the video has no such frame" in capsys.readouterr().err
+    entries = read_json(tmp_path / "out" / "poses.json")
+    assert [(entry["image_id"], entry["category_id"]) for entry in entries] == [(1, 0)]
+
+
+def test_what_was_passed_over_and_turned_is_said(tmp_path, model, capsys):
+    image_file(tmp_path / "in" / "a.png")
+    (tmp_path / "in" / "notes.txt").write_text("no picture")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(tmp_path / "in" / "b.jpg", exif=exif)
+    assert run(model, tmp_path / "in", tmp_path / "out") == 0
+    output = capsys.readouterr()
+    assert "passed over, being no pictures: 1 .txt" in output.out
+    assert "warning: 1 images carry an EXIF orientation: 1 as displayed" in output.err
+    assert cv2.imread(str(tmp_path / "out" / "drawings" / "b.jpg")).shape == (30, 20, 3)
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ import time
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from keras_simplepose.config import AugmentationConfig, ModelConfig, PatchConfig, PrepareConfig
 from keras_simplepose.core.skeletons import COCO17
@@ -17,6 +18,7 @@ from keras_simplepose.data.coco import load_persons
 from keras_simplepose.data.patches import make_patch
 from keras_simplepose.data.prepared_set import MANIFEST, parse, read_manifest
 from keras_simplepose.media.images import encode_jpeg, read_image
+from keras_simplepose.media.orientation import ImageReading, restore
 from keras_simplepose.utils.errors import UserError
 from keras_simplepose.utils.files import file_hash
 from keras_simplepose.utils.processes import bounded_map
@@ -257,3 +259,35 @@ def test_a_killed_run_leaves_no_set_and_no_process(tmp_path):
     while any(os.path.exists(f"/proc/{child}") for child in children):
         assert time.monotonic() < deadline, "workers outlive their parent"
         time.sleep(0.05)
+
+
+def test_photographs_annotated_as_displayed_are_cut_as_displayed(tmp_path):
+    config = make_data(tmp_path, images=2, persons=1)
+    run(config)
+    upright = examples_of(tmp_path / "set")
+    for index in (1, 2):  # The same pictures, stored lying on their sides or upside down.
+        path, exif = tmp_path / "images" / f"{index}.jpg", Image.Exif()
+        stored, exif[0x0112] = (restore(read_image(path), 6), 6) if index == 1 else (restore(read_image(path), 3), 3)
+        Image.fromarray(stored).save(path, format="PNG", exif=exif)
+    reading = ImageReading("displayed")
+    run(dataclasses.replace(config, output=str(tmp_path / "turned"), orientation="displayed"), reading=reading)
+    turned = examples_of(tmp_path / "turned")
+    for one, other in zip(upright, turned, strict=True):
+        np.testing.assert_array_equal(one["image"], other["image"])
+    assert reading.warning().startswith("2 images carry an EXIF orientation: 2 as displayed")
+    with pytest.raises(UserError, match="EXIF orientation 6"):
+        run(dataclasses.replace(config, output=str(tmp_path / "stored"), orientation="stored"))
+
+
+def test_a_set_with_files_of_the_user_is_not_replaced(tmp_path):
+    config = make_data(tmp_path, images=2, persons=1)
+    run(config)
+    run(config)
+    (tmp_path / "set" / "notes.txt").write_text("a user's")
+    with pytest.raises(UserError, match=r"something else than a prepared set \(notes\.txt\)"):
+        run(config)
+    (tmp_path / "set" / "notes.txt").unlink()
+    (tmp_path / "images").rename(tmp_path / "set" / "images")
+    with pytest.raises(UserError, match="set: is an input"):
+        run(dataclasses.replace(config, images=str(tmp_path / "set" / "images")))
+    assert (tmp_path / "set" / "images" / "1.jpg").exists()

@@ -16,6 +16,7 @@ from keras_simplepose.exporting import onnx as export_onnx
 from keras_simplepose.exporting.examples import calibration_crops, crops_of, drawn_photographs, read_photographs
 from keras_simplepose.exporting.exporter import export, in_float32, next_version
 from keras_simplepose.exporting.proof import NOISE, Reference, compare, faults
+from keras_simplepose.media.orientation import ImageReading
 
 
 def test_the_report_holds_every_signature_within_its_limits(exported):
@@ -196,13 +197,13 @@ def test_examples_come_from_drawings_images_and_annotations(tmp_path):
     crops, matrices = crops_of(drawn, spec)
     assert crops.shape[1:] == (64, 64, 3) and matrices.shape == (len(crops), 2, 3) and crops.std() > 10
     annotations, images = make_synthetic_dataset(tmp_path / "set", 3, 1, workers=1)
-    boxed = read_photographs(str(images), str(annotations), spec, 4)
-    whole = read_photographs(str(images), "", spec, 2)
+    boxed = read_photographs(str(images), str(annotations), spec, 4, ImageReading())
+    whole = read_photographs(str(images), "", spec, 2, ImageReading())
     assert len(whole) == 2 and whole[0].boxes.tolist() == [[0, 0, 320, 240]]
     assert boxed[0].boxes.shape[1] == 4 and boxed[0].boxes[0].tolist() != [0, 0, 320, 240]
-    assert calibration_crops(str(images), str(annotations), spec, 3).shape == (3, 64, 64, 3)
+    assert calibration_crops(str(images), str(annotations), spec, 3, ImageReading()).shape == (3, 64, 64, 3)
     with pytest.raises(UserError, match="no images"):
-        read_photographs(str(tmp_path), "", spec, 2)
+        read_photographs(str(tmp_path), "", spec, 2, ImageReading())
 
 
 def test_prepared_patches_calibrate_with_the_crops_of_their_images(tmp_path):
@@ -210,11 +211,11 @@ def test_prepared_patches_calibrate_with_the_crops_of_their_images(tmp_path):
     annotations, images = make_synthetic_dataset(tmp_path / "set", 3, 1, workers=1)
     sources = PrepareConfig(str(annotations), str(images), str(tmp_path / "prepared"), workers=1)
     prepare(sources, ModelConfig(input_size=spec.input_size), AugmentationConfig(), progress=False)
-    prepared = calibration_crops(str(tmp_path / "prepared"), "", spec, 100)
-    direct = calibration_crops(str(images), str(annotations), spec, 100)
+    prepared = calibration_crops(str(tmp_path / "prepared"), "", spec, 100, ImageReading())
+    direct = calibration_crops(str(images), str(annotations), spec, 100, ImageReading())
     assert prepared.shape == direct.shape
     # In an order of their own; JPEG, and for large persons a second resampling, change the pixels a little.
     difference = np.abs(prepared[:, None] - direct).mean(axis=(2, 3, 4))
     assert sorted(difference.argmin(axis=1)) == list(range(len(direct))) and difference.min(axis=1).max() < 12
     with pytest.raises(UserError, match="prepared for inputs of"):
-        calibration_crops(str(tmp_path / "prepared"), "", pose_spec(small_model((96, 64))), 3)
+        calibration_crops(str(tmp_path / "prepared"), "", pose_spec(small_model((96, 64))), 3, ImageReading())

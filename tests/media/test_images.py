@@ -72,7 +72,7 @@ def test_orientation_is_honoured_only_on_request(tmp_path):
     exif[0x0112] = 6  # Turn clockwise to look at.
     path = write(tmp_path / "a.jpg", PICTURE, exif=exif.tobytes(), quality=98)
     assert_colours(read_image(path, expected_size=(32, 48)), tolerance=3)
-    turned = read_image(path, expected_size=(48, 32), honour_orientation=True)
+    turned = read_image(path, expected_size=(48, 32), orientation="displayed")
     assert_colours(np.rot90(turned), tolerance=3)
 
 

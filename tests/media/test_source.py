@@ -5,7 +5,7 @@ from media_files import image_file, read_all, write_video
 from PIL import Image
 
 from keras_simplepose.media import output as media_output
-from keras_simplepose.media.output import VideoFile, Window, write_picture
+from keras_simplepose.media.output import Window, write_picture
 from keras_simplepose.media.source import ImageFiles, image_ids, open_source
 from keras_simplepose.utils.errors import UserError
 
@@ -74,7 +74,7 @@ def test_a_video_that_ends_in_the_middle_is_a_fault(tmp_path, name, codec):
     (tmp_path / name).write_bytes(whole[: len(whole) // 2])
     frames, faults = read_all(open_source(str(tmp_path / name)))
     assert 10 < len(frames) < 50
-    assert len(faults) == 1 and f"ends after {len(frames)} of 60 frames" in faults[0]
+    assert f"ends after {len(frames)} frames" in faults[-1]
 
 
 def test_what_cannot_be_opened_is_an_error(tmp_path):
@@ -137,38 +137,6 @@ def test_a_missing_camera_is_one_line(capfd):
 def test_image_ids_are_those_the_names_end_in():
     assert image_ids(["000000000139.jpg", "COCO_val2014_000000000285.jpg", "x/img7.png"]) == [139, 285, 7]
     assert image_ids(["a1.jpg", "b.jpg"]) is None and image_ids(["a/1.jpg", "b/1.jpg"]) is None
-
-
-@pytest.mark.parametrize(
-    ("size", "rate", "suffix"), [((48, 64), 29.97, ".mp4"), ((48, 64), 12.0, ".mp4"), ((49, 63), 12.0, ".avi")]
-)
-def test_a_written_video_has_the_rate_and_size_of_its_frames(tmp_path, size, rate, suffix):
-    with VideoFile(tmp_path / "out", rate) as video:
-        for index in range(20):
-            video.write(np.full((*size, 3), 5 * index, np.uint8))
-        assert not (tmp_path / f"out{suffix}").exists()
-    assert video.path == tmp_path / f"out{suffix}" and [p.name for p in tmp_path.iterdir()] == [f"out{suffix}"]
-    source = open_source(str(video.path))
-    frames, faults = read_all(source)
-    assert source.rate == pytest.approx(rate) and len(frames) == 20 and not faults
-    assert frames[0].image.shape == (*size, 3)
-    assert np.abs([frame.image.mean() - 5 * frame.index for frame in frames]).max() < 4
-
-
-def test_a_video_given_up_leaves_nothing(tmp_path):
-    with pytest.raises(ValueError, match="stop"), VideoFile(tmp_path / "out", 10.0) as video:
-        video.write(np.zeros((48, 64, 3), np.uint8))
-        raise ValueError("stop")
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(("size", "rate"), [((48, 64), float("nan")), ((49, 64), 29.97)])
-def test_what_opencv_would_write_wrong_is_refused(tmp_path, size, rate):
-    with pytest.raises(UserError, match="re-code"), VideoFile(tmp_path / "out", rate) as video:
-        video.write(np.zeros((*size, 3), np.uint8))
-    with pytest.raises(UserError, match="a frame is"), VideoFile(tmp_path / "out", 10.0) as video:
-        video.write(np.zeros((48, 64, 3), np.uint8))
-        video.write(np.zeros((50, 64, 3), np.uint8))
 
 
 def test_pictures_keep_names_and_colours(tmp_path):

@@ -5,7 +5,16 @@ import os
 import pytest
 
 from keras_simplepose.utils.errors import UserError
-from keras_simplepose.utils.files import atomic_path, file_hash, read_json, write_json
+from keras_simplepose.utils.files import (
+    MADE_HERE,
+    atomic_path,
+    check_outputs,
+    file_hash,
+    read_json,
+    record_results,
+    result_path,
+    write_json,
+)
 
 
 def names(folder):
@@ -135,3 +144,86 @@ def test_json_that_python_cannot_hold_is_one_line(tmp_path, text, named):
     with pytest.raises(UserError, match=named) as caught:
         read_json(tmp_path / "file.json")
     assert "file.json" in str(caught.value) and len(str(caught.value)) < 300
+
+
+def made(path, text="result", source=""):
+    with result_path(path, source) as temporary:
+        temporary.write_text(text)
+    return path
+
+
+def test_only_what_was_made_here_is_replaced(tmp_path):
+    mine, foreign = made(tmp_path / "mine.csv"), tmp_path / "foreign.csv"
+    foreign.write_text("a user's")
+    check_outputs([mine, tmp_path / "new.csv"])
+    with pytest.raises(UserError, match=r"foreign\.csv: is there already and was not made"):
+        check_outputs([mine, foreign])
+    mine.write_text("edited by hand")
+    with pytest.raises(UserError, match="changed since"):
+        check_outputs([mine])
+    made(mine)
+    check_outputs([mine])
+    mine.unlink()
+    mine.symlink_to(foreign)
+    with pytest.raises(UserError, match="not made"):
+        check_outputs([mine])
+
+
+def test_folders_are_known_by_what_they_hold(tmp_path):
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "model").write_text("weights")
+    with pytest.raises(UserError, match="not made"):
+        check_outputs([tmp_path / "1"])
+    record_results(tmp_path / "1")
+    check_outputs([tmp_path / "1"])
+    (tmp_path / "1" / "notes").write_text("a user's")
+    with pytest.raises(UserError, match="changed since"):
+        check_outputs([tmp_path / "1"])
+
+
+def test_inputs_are_seen_through_links_and_spellings(tmp_path):
+    clip = made(tmp_path / "walk.mp4")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "link.mp4").symlink_to(clip)
+    (tmp_path / "folder").symlink_to(tmp_path, target_is_directory=True)
+    for given in (
+        clip,
+        tmp_path / "link.mp4",
+        tmp_path / "folder" / "walk.mp4",
+        tmp_path / "other" / ".." / "walk.mp4",
+    ):
+        with pytest.raises(UserError, match=r"walk\.mp4: is an input"):
+            check_outputs([clip], [given])
+        with pytest.raises(UserError, match="is an input"):
+            check_outputs([given], [clip])
+    (tmp_path / "hard.mp4").hardlink_to(clip)
+    with pytest.raises(UserError, match="is an input"):
+        check_outputs([tmp_path / "hard.mp4"], [clip])
+    with pytest.raises(UserError, match="is an input"):  # A folder that holds it would be replaced whole.
+        check_outputs([tmp_path], [clip], is_own=True)
+    check_outputs([tmp_path / "new.mp4"], [clip, tmp_path / "absent.mp4", ""])
+
+
+def test_results_of_another_source_are_kept(tmp_path):
+    poses = made(tmp_path / "poses.json", source="/photographs")
+    check_outputs([poses], source="/photographs")
+    with pytest.raises(UserError, match=r"poses\.json: holds the results of /photographs"):
+        check_outputs([poses], source="/walk.mp4")
+
+
+def test_a_damaged_record_vouches_for_nothing(tmp_path):
+    path = made(tmp_path / "a.csv")
+    record = tmp_path / MADE_HERE
+    record.write_bytes(b'{"name": "a.cs\n[1]\n\xff\n' + record.read_bytes() + b'{"name": "b')
+    check_outputs([path])
+    record.write_text("")
+    with pytest.raises(UserError, match="not made"):
+        check_outputs([path])
+
+
+def test_names_that_are_no_utf8_keep_their_bytes(tmp_path):
+    path = tmp_path / os.fsdecode(b"caf\xe9.json")
+    write_json(path, {"name": path.name})
+    record_results(path)
+    check_outputs([path])
+    assert read_json(path) == {"name": path.name}
