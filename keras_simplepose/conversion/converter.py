@@ -23,7 +23,8 @@ from keras_simplepose.core.skeletons import Skeleton, load_skeleton
 from keras_simplepose.models.backbones.registry import IMAGENET_MEAN, IMAGENET_STD, STRIDE, Normalization
 from keras_simplepose.models.backbones.resnet import BOTTLENECK_DEPTHS
 from keras_simplepose.models.layers import PixelNormalization
-from keras_simplepose.models.simple_baselines import build_pose_model, pose_spec
+from keras_simplepose.models.simple_baselines import build_pose_model
+from keras_simplepose.models.stages import pose_spec
 from keras_simplepose.utils.errors import UserError
 
 # The release reads with OpenCV, so its weights saw BGR, normalised with the numbers meant for RGB, in that order.

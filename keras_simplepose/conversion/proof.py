@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -12,10 +11,11 @@ from keras_simplepose.conversion.converter import Conversion
 from keras_simplepose.conversion.torch_files import import_torch
 from keras_simplepose.core import codecs, geometry
 from keras_simplepose.core import warp as sampler
+from keras_simplepose.core.spec import PoseSpec
 from keras_simplepose.media.images import read_image
 from keras_simplepose.media.source import list_pictures
 from keras_simplepose.models.backbones.registry import Normalization
-from keras_simplepose.models.simple_baselines import pose_spec
+from keras_simplepose.models.stages import pose_spec
 from keras_simplepose.utils.errors import UserError
 
 HEATMAP_LIMIT = 1e-4  # Absolute, in float32: what two implementations of one network differ by, with room.
@@ -101,6 +101,7 @@ def compare(conversion: Conversion, crops: Mapping[str, np.ndarray]) -> list[Com
     torch = import_torch()
     from keras_simplepose.conversion.torch_networks import build_twin
 
+    spec = pose_spec(conversion.model)
     twin = build_twin(conversion.architecture).eval()
     state = {name: torch.from_numpy(np.array(value)) for name, value in conversion.tensors.items()}
     counters = {name: value for name, value in twin.state_dict().items() if name.endswith("num_batches_tracked")}
@@ -114,8 +115,7 @@ def compare(conversion: Conversion, crops: Mapping[str, np.ndarray]) -> list[Com
             with torch.no_grad():
                 heatmaps = twin(torch.from_numpy(_normalised(batch, conversion.normalization)))
             theirs.append(heatmaps.numpy().transpose(0, 2, 3, 1))
-        stride = pose_spec(conversion.model).stride
-        comparisons.append(compare_heatmaps(np.concatenate(ours), np.concatenate(theirs), stride, name))
+        comparisons.append(compare_heatmaps(np.concatenate(ours), np.concatenate(theirs), spec, name))
     return comparisons
 
 
@@ -128,17 +128,17 @@ def _normalised(crops: np.ndarray, normalization: Normalization) -> np.ndarray:
     return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2), np.float32)
 
 
-def compare_heatmaps(ours: np.ndarray, theirs: np.ndarray, stride: float, name: str) -> Comparison:
+def compare_heatmaps(ours: np.ndarray, theirs: np.ndarray, spec: PoseSpec, name: str) -> Comparison:
     """Compares heatmaps [N, h, w, K] and the points decoded from them.
 
-    A point is a tie where its maximum, or the neighbours that decide its quarter offset, differ by no more than twice
-    the networks do: either answer is then right, and a jump proves nothing.
+    A point is a tie where what the codec decides by differs by no more than twice what the
+    networks do: either answer is then right, and a jump proves nothing.
     """
     if ours.shape != theirs.shape:
         raise UserError(f"the converted network's heatmaps have shape {ours.shape}, PyTorch's {theirs.shape}")
     difference = float(np.max(np.abs(ours - theirs)))
-    distance = np.abs(_decode(ours, stride) - _decode(theirs, stride)).max(axis=-1)
-    ties = decision_margins(theirs) <= 2 * difference
+    distance = np.abs(_decode(ours, spec) - _decode(theirs, spec)).max(axis=-1)
+    ties = codecs.decision_margins(theirs, spec) <= 2 * difference
     decided = distance[~ties]
     return Comparison(
         crops=name,
@@ -151,25 +151,9 @@ def compare_heatmaps(ours: np.ndarray, theirs: np.ndarray, stride: float, name: 
     )
 
 
-def _decode(heatmaps: np.ndarray, stride: float) -> np.ndarray:
-    points, _ = codecs.decode(keras.ops.convert_to_tensor(heatmaps), stride)
+def _decode(heatmaps: np.ndarray, spec: PoseSpec) -> np.ndarray:
+    points, _ = codecs.decode(keras.ops.convert_to_tensor(heatmaps), spec)
     return np.asarray(points)
-
-
-def decision_margins(heatmaps: np.ndarray) -> np.ndarray:
-    """[N, K]: the least difference that a decision of the decoder hangs on."""
-    count, h, w, keypoints = heatmaps.shape
-    flat = heatmaps.transpose(0, 3, 1, 2).reshape(count * keypoints, h * w)
-    highest = np.partition(flat, -2, axis=1)[:, -2:]
-    index = flat.argmax(axis=1)
-    rows = np.arange(len(flat))
-
-    def value(offset: int) -> Any:
-        return flat[rows, np.clip(index + offset, 0, h * w - 1)]
-
-    margins = [highest[:, 1] - highest[:, 0], np.abs(highest[:, 1])]
-    margins += [np.abs(value(1) - value(-1)), np.abs(value(w) - value(-w))]
-    return np.min(margins, axis=0).reshape(count, keypoints)
 
 
 def table(comparisons: list[Comparison]) -> str:

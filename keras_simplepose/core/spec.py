@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from keras_simplepose.core.codecs.registry import CODECS
 from keras_simplepose.core.geometry import BOX_PADDING
 from keras_simplepose.core.skeletons import Skeleton, skeleton_from_dict
 from keras_simplepose.utils.errors import UserError
-
-CODECS = ("quarter_offset",)
+from keras_simplepose.utils.names import look_up
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class PoseSpec:
         input_size: (H, W) of its crops.
         heatmap_size: (h, w) of its output.
         sigma: of the Gaussian targets, in heatmap pixels.
-        codec: how heatmaps are read; "quarter_offset" is the paper's.
+        codec: how heatmaps are read; a name in `core.codecs.CODECS`; "quarter_offset" is the paper's.
         box_padding: factor by which boxes are widened before cropping.
 
     Example:
@@ -46,8 +46,7 @@ class PoseSpec:
         """
         if self.input_size[0] * self.heatmap_size[1] != self.input_size[1] * self.heatmap_size[0]:
             raise UserError(f"heatmap size {self.heatmap_size} has not the aspect ratio of the input {self.input_size}")
-        if self.codec not in CODECS:
-            raise UserError(f"codec {self.codec!r} is unknown; there is {', '.join(CODECS)}")
+        look_up("codec", self.codec, CODECS)
         if not (math.isfinite(self.box_padding) and self.box_padding > 0):
             raise UserError(f"box padding is {self.box_padding}; it must be greater than 0")
 

@@ -147,5 +147,5 @@ def training_batch(
         crops [B, H, W, 3] float32; targets [B, h, w, K] float32; weights [B, K] float32.
     """
     crops, keypoints, visible = apply_transformation(batch, transformation, spec, half_body_minimum)
-    targets, weights = codecs.encode(keypoints, visible, spec.heatmap_size, spec.stride, spec.sigma)
+    targets, weights = codecs.encode(keypoints, visible, spec)
     return crops, targets, weights

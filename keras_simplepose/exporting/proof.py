@@ -21,12 +21,11 @@ import numpy as np
 import tensorflow as tf
 
 from keras_simplepose.config import EvaluationConfig, ProofConfig
-from keras_simplepose.conversion.proof import decision_margins
 from keras_simplepose.core import codecs
 from keras_simplepose.core.geometry import transform_points
 from keras_simplepose.exporting import saved_model_process
 from keras_simplepose.exporting.examples import Photograph, crops_of
-from keras_simplepose.models.simple_baselines import pose_spec
+from keras_simplepose.models.stages import pose_spec
 from keras_simplepose.prediction import exported_model as artefacts
 from keras_simplepose.prediction.exported_model import ArtefactMetadata
 from keras_simplepose.prediction.graph import predict_heatmaps
@@ -106,9 +105,9 @@ def make_reference(
     )
     heatmaps = np.concatenate([run(crops[first : first + _BATCH]).numpy() for first in range(0, len(crops), _BATCH)])
     milliseconds = _best_time(lambda: run(crops[:_BATCH]).numpy()) / len(crops[:_BATCH])
-    keypoints, maxima = (np.asarray(value) for value in codecs.decode(heatmaps, spec.stride))
+    keypoints, maxima = (np.asarray(value) for value in codecs.decode(heatmaps, spec))
     scale = np.abs(heatmaps).max(axis=(1, 2, 3))
-    decided = decision_margins(heatmaps) > NOISE * scale[:, None]
+    decided = codecs.decision_margins(heatmaps, spec) > NOISE * scale[:, None]
     return Reference(photographs, crops, matrices, keypoints, maxima, decided, scale, milliseconds)
 
 
@@ -176,7 +175,7 @@ def prove_saved_model(
             add(signature, loader, reference, to_crop(reference.matrices, keypoints), numbers)
         for signature, beside in (("crops", reference), ("crops_uint8", rounded)):
             add(signature, loader, beside, outputs[f"all/{signature}{loader}/keypoints"], ["all"])
-        points, maxima = codecs.decode(outputs[f"all/heatmaps{loader}/heatmaps"], pose_spec(model).stride)
+        points, maxima = codecs.decode(outputs[f"all/heatmaps{loader}/heatmaps"], pose_spec(model))
         add("heatmaps", loader, bare, np.concatenate([points, maxima[..., None]], axis=-1), ["all"])
     return rows
 

@@ -54,7 +54,7 @@ def predict_crops(
     Returns:
         keypoints [B, K, 2] float32 (x, y) in crop pixels; maxima [B, K] float32, the heatmaps' values there.
     """
-    return codecs.decode(predict_heatmaps(network, crops, spec, protocol), spec.stride, gather_free)
+    return codecs.decode(predict_heatmaps(network, crops, spec, protocol), spec, gather_free)
 
 
 def to_image(matrices: Any, keypoints: Any) -> Any:

@@ -37,7 +37,7 @@ def draw_examples(
     axes = figure.subplots(4, len(crops), squeeze=False)
     pairs = ((targets, weights > 0), (heatmaps, None))
     for row, (maps, labelled) in enumerate(pairs):
-        points, maxima = (np.asarray(value) for value in codecs.decode(maps, spec.stride))
+        points, maxima = (np.asarray(value) for value in codecs.decode(maps, spec))
         drawn = maxima > DRAWN_SCORE if labelled is None else labelled & (maxima > 0)
         for column, crop in enumerate(crops):
             pixels = np.clip(crop, 0, 255).astype(np.uint8)

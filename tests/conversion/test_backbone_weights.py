@@ -14,7 +14,8 @@ from keras_simplepose.conversion.architecture import Architecture, infer_archite
 from keras_simplepose.conversion.converter import convert_checkpoint, is_checkpoint, load_backbone_weights  # noqa: E402
 from keras_simplepose.conversion.tensor_names import model_tensors, release_names  # noqa: E402
 from keras_simplepose.conversion.torch_networks import build_twin  # noqa: E402
-from keras_simplepose.models.simple_baselines import build_pose_model, load_model, save_model  # noqa: E402
+from keras_simplepose.models.files import load_model, save_model  # noqa: E402
+from keras_simplepose.models.simple_baselines import build_pose_model  # noqa: E402
 from keras_simplepose.utils.errors import UserError  # noqa: E402
 
 SIZE = (64, 96)

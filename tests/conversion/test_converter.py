@@ -21,9 +21,13 @@ from keras_simplepose.conversion.converter import convert_checkpoint, export_che
 from keras_simplepose.conversion.tensor_names import model_tensors, release_names, set_tensors, tensor_slots  # noqa: E402
 from keras_simplepose.conversion.torch_files import read_checkpoint  # noqa: E402
 from keras_simplepose.conversion.torch_networks import build_twin  # noqa: E402
+from keras_simplepose.core.skeletons import COCO17  # noqa: E402
+from keras_simplepose.core.spec import PoseSpec  # noqa: E402
 from keras_simplepose.models.backbones.registry import Normalization  # noqa: E402
+from keras_simplepose.models.files import load_model, save_model  # noqa: E402
 from keras_simplepose.models.layers import PixelNormalization  # noqa: E402
-from keras_simplepose.models.simple_baselines import build_pose_model, load_model, pose_spec, save_model  # noqa: E402
+from keras_simplepose.models.simple_baselines import build_pose_model  # noqa: E402
+from keras_simplepose.models.stages import pose_spec  # noqa: E402
 from keras_simplepose.utils.errors import UserError  # noqa: E402
 
 SIZE = (64, 96)
@@ -137,22 +141,23 @@ def test_images_are_cut_as_prediction_cuts_them(official, tmp_path):
 
 
 def test_comparison_measures_heatmaps_and_points():
+    spec = PoseSpec(COCO17, (32, 32), (8, 8), 2.0)
     heatmaps = np.zeros((1, 8, 8, 2), np.float32)
     heatmaps[0, 4, 4, 0], heatmaps[0, 4, 5, 0], heatmaps[0, 3, 4, 0] = 1, 0.5, 0.25
     heatmaps[0, 2, 5, 1], heatmaps[0, 2, 4, 1], heatmaps[0, 1, 5, 1] = 0.7, 0.5, 0.25
-    same = verification.compare_heatmaps(heatmaps + np.float32(3e-5), heatmaps, 4.0, "a")
+    same = verification.compare_heatmaps(heatmaps + np.float32(3e-5), heatmaps, spec, "a")
     assert same.agrees and same.ties == 0 and same.points == 2
     assert same.heatmap_difference == pytest.approx(3e-5, rel=1e-2) and same.heatmap_maximum == 1
     other = heatmaps.copy()
     other[0, 4, 3, 0] = 0.6  # The quarter offset points the other way: half a heatmap pixel.
-    moved = verification.compare_heatmaps(other, heatmaps, 4.0, "a")
+    moved = verification.compare_heatmaps(other, heatmaps, spec, "a")
     assert moved.heatmap_difference == pytest.approx(0.6) and not moved.agrees
     nearly = heatmaps.copy()
     nearly[0, 4, 3, 0] = 0.5 - 2e-5  # Left and right are as good as equal, and rounding may decide.
-    tied = verification.compare_heatmaps(nearly + tip(4e-5), nearly, 4.0, "a")
+    tied = verification.compare_heatmaps(nearly + tip(4e-5), nearly, spec, "a")
     assert tied.ties == 1 and tied.agrees
-    assert not verification.compare_heatmaps(np.full_like(heatmaps, np.nan), heatmaps, 4.0, "a").agrees
-    assert not verification.compare_heatmaps(heatmaps * 0, heatmaps * 0, 4.0, "a").agrees  # Nothing but ties.
+    assert not verification.compare_heatmaps(np.full_like(heatmaps, np.nan), heatmaps, spec, "a").agrees
+    assert not verification.compare_heatmaps(heatmaps * 0, heatmaps * 0, spec, "a").agrees  # Nothing but ties.
 
 
 def tip(size):

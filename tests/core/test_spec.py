@@ -24,7 +24,7 @@ def test_sizes_must_fit():
 
 
 def test_the_codec_must_be_known():
-    with pytest.raises(UserError, match="codec 'other' is unknown; there is quarter_offset"):
+    with pytest.raises(UserError, match="codec 'other' is unknown; there is quarter_offset, dark"):
         PoseSpec(COCO17, (256, 192), (64, 48), 2.0, codec="other")
 
 

@@ -203,7 +203,7 @@ def test_targets_are_those_of_the_moved_keypoints():
     batch, transformation = dots(8), drawn_once(8, **CHANGES["everything"])
     crops, keypoints, visible = apply_transformation(batch, transformation, SPEC)
     ours = training_batch(batch, transformation, SPEC)
-    expected = codecs.encode(keypoints, visible, (32, 24), 4.0, 2.0)
+    expected = codecs.encode(keypoints, visible, SPEC)
     for value, other in zip(ours, (crops, *expected), strict=True):
         np.testing.assert_allclose(value, other, atol=1e-5)
     compiled = tf.function(

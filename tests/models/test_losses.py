@@ -4,6 +4,8 @@ import pytest
 import tensorflow as tf
 
 from keras_simplepose.core import codecs
+from keras_simplepose.core.skeletons import COCO17
+from keras_simplepose.core.spec import PoseSpec
 from keras_simplepose.models.losses import heatmap_pck, keypoint_mse
 
 
@@ -11,11 +13,12 @@ def batch(size, seed=0, count=5):
     """Predictions [B, h, w, K] near their targets, some off, and weights of 0 and 1."""
     random = np.random.default_rng(seed)
     h, w = size
+    spec = PoseSpec(COCO17, (4 * h, 4 * w), size, 1.0)
     keypoints = random.uniform(8, np.array([w, h]) * 4 - 8, (count, 17, 2)).astype(np.float32)
     visible = (random.random((count, 17)) < 0.7).astype(np.float32)
-    targets, weights = codecs.encode(keypoints, visible, size, 4.0, 1.0)
+    targets, weights = codecs.encode(keypoints, visible, spec)
     moved = keypoints + random.normal(0, 4.0, keypoints.shape).astype(np.float32)
-    predictions, _ = codecs.encode(moved, np.ones_like(visible), size, 4.0, 1.0)
+    predictions, _ = codecs.encode(moved, np.ones_like(visible), spec)
     noise = random.normal(0, 0.05, predictions.shape).astype(np.float32)
     return np.asarray(predictions) + noise, np.asarray(targets), np.asarray(weights)
 

@@ -11,6 +11,8 @@ from torch_states import pose_state  # noqa: E402
 from keras_simplepose.conversion.tensor_names import set_tensors, tensor_slots  # noqa: E402
 from keras_simplepose.conversion.torch_networks import build_twin  # noqa: E402
 from keras_simplepose.core import codecs  # noqa: E402
+from keras_simplepose.core.skeletons import COCO17  # noqa: E402
+from keras_simplepose.core.spec import PoseSpec  # noqa: E402
 from keras_simplepose.models.losses import keypoint_mse  # noqa: E402
 from keras_simplepose.models.simple_baselines import HEAD_DEVIATION, build_pose_model  # noqa: E402
 from keras_simplepose.training.optimizers import PyTorchAdam  # noqa: E402
@@ -24,7 +26,7 @@ def batch(count, seed=0):
     crops = generator.integers(0, 256, (count, *SIZE, 3)).astype(np.float32)
     keypoints = generator.uniform(-8, 72, (count, 17, 2)).astype(np.float32)
     visible = (generator.random((count, 17)) < 0.8).astype(np.float32)
-    targets, weights = codecs.encode(keypoints, visible, (SIZE[0] // 4, SIZE[1] // 4), 4.0, 2.0)
+    targets, weights = codecs.encode(keypoints, visible, PoseSpec(COCO17, SIZE, (16, 16), 2.0))
     return crops, np.asarray(targets), np.asarray(weights)
 
 
