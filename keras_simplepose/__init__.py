@@ -22,10 +22,10 @@ _HOMES = {
     "Skeleton": "core.skeletons",
     "UserError": "utils.errors",
     "build_pose_model": "models.simple_baselines",
-    "load_model": "models.simple_baselines",
+    "load_model": "models.files",
     "load_skeleton": "core.skeletons",
-    "pose_spec": "models.simple_baselines",
-    "save_model": "models.simple_baselines",
+    "pose_spec": "models.stages",
+    "save_model": "models.files",
 }
 
 __all__ = ["__version__", *_HOMES]

@@ -11,7 +11,7 @@ Contestants run in turns and medians count, but a busy machine is still a noisy 
 
 def main(config: BenchmarkConfig) -> None:
     """Prints rows as they come; keeps them in --output."""
-    from keras_simplepose.benchmarks.rows import run_benchmark
+    from keras_simplepose.benchmarks.suites import run_benchmark
 
     if config.output:
         inputs = [config.annotations, config.model, config.detector, config.reference_loader]

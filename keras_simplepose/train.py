@@ -110,7 +110,7 @@ def write_flags(workdir: Path, *configs: object) -> None:
     Raises:
         UserError: the folder holds a run with other flags, or cannot be written to.
     """
-    from keras_simplepose.training.callbacks import STATE_NAME
+    from keras_simplepose.training.run_state import STATE_NAME
 
     path = workdir / FLAGS_NAME
     if path.exists() and ((workdir / STATE_NAME).exists() or (workdir / RENDERED).exists()):

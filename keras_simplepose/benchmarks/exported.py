@@ -19,7 +19,8 @@ from keras_simplepose.exporting.examples import crops_of, drawn_photographs
 from keras_simplepose.exporting.onnx import FILE_NAME, write_onnx
 from keras_simplepose.exporting.saved_model import write_saved_model
 from keras_simplepose.exporting.tflite import QUANTIZATIONS, file_name, write_tflite
-from keras_simplepose.models.simple_baselines import build_pose_model, pose_spec
+from keras_simplepose.models.simple_baselines import build_pose_model
+from keras_simplepose.models.stages import pose_spec
 from keras_simplepose.prediction import exported_model as artefacts
 from keras_simplepose.prediction.exported_model import ArtefactMetadata
 from keras_simplepose.utils.errors import UserError

@@ -1,22 +1,9 @@
 """Measuring speed: named contestants run in turns, medians, ratios within one run."""
 
-import importlib
 import json
 import statistics
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
-
-from keras_simplepose.config import BenchmarkConfig
-from keras_simplepose.utils.errors import UserError
-
-# Suite → its module in this package and its function, which gives rows.
-SUITES = {
-    "input": ("input", "input_benchmark"),
-    "training": ("training", "training_benchmark"),
-    "export": ("exported", "export_benchmark"),
-    "video": ("video", "video_benchmark"),
-}
 
 
 @dataclass(frozen=True)
@@ -71,28 +58,3 @@ def make_rows(figures: Mapping[str, float], unit: str, reference: str | Mapping[
             Row(name, round(value, 2), unit, reference if compared else "", None if ratio is None else round(ratio, 3))
         )
     return rows
-
-
-def run_benchmark(config: BenchmarkConfig) -> Iterator[Row]:
-    """Runs the suites in order and yields rows as they are measured.
-
-    Args:
-        config: what to measure.
-
-    Raises:
-        UserError: a suite's data do not fit, or this installation does not have it.
-    """
-    functions = [_load(name) for name in config.suites]
-    for function in functions:
-        yield from function(config)
-
-
-def _load(name: str) -> Callable[..., Any]:
-    module_name, function = SUITES[name]
-    module_name = f"keras_simplepose.benchmarks.{module_name}"
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        what = "this version does not have it" if error.name == module_name else f"it needs the package {error.name}"
-        raise UserError(f"suite {name}: {what}") from error
-    return getattr(module, function)

@@ -11,7 +11,8 @@ import tensorflow as tf
 from keras_simplepose.benchmarks.rows import Row, interleaved, make_rows
 from keras_simplepose.config import BenchmarkConfig, ModelConfig, OptimizationConfig
 from keras_simplepose.models.losses import keypoint_mse
-from keras_simplepose.models.simple_baselines import build_pose_model, pose_spec
+from keras_simplepose.models.simple_baselines import build_pose_model
+from keras_simplepose.models.stages import pose_spec
 from keras_simplepose.training.optimizers import PyTorchAdam
 
 BACKBONE = "resnet50_pytorch"

@@ -111,6 +111,7 @@ class CodecConfig:
         ModelConfig, "input_size", minimum=1, multiple_of="stride", only_with=CODEC_FRAME
     )
     sigma: float = same(ModelConfig, "sigma", only_with=CODEC_FRAME)
+    codec: str = same(ModelConfig, "codec", only_with=CODEC_FRAME)
     stride: int = option(
         4,
         "crop pixels per heatmap pixel; 4 after three transposed convolutions [paper]",

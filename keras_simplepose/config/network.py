@@ -9,6 +9,7 @@ from keras_simplepose.config.options import option
 
 SIZE = {"lengths": (2,), "multiple_of": 32, "minimum": 32}  # 32: STRIDE of the backbones.
 NEW_NETWORK = {"initial_model": False}
+NEW_SIMPLE = NEW_NETWORK | {"architecture": "simple"}
 NEW_FRAME = (NEW_NETWORK, {"synthetic_images": True})  # Rendered people are prepared for it.
 
 
@@ -16,16 +17,26 @@ NEW_FRAME = (NEW_NETWORK, {"synthetic_images": True})  # Rendered people are pre
 class ModelConfig:
     """The network."""
 
+    architecture: str = option(
+        "simple", "network family: simple (Simple Baselines) or hourglass (Stacked Hourglass)", only_with=NEW_NETWORK
+    )
+    stacks: int = option(
+        8,
+        "number of stacks, each trained by heatmaps of its own [Newell et al., ECCV 2016]",
+        minimum=1,
+        maximum=8,
+        only_with=NEW_NETWORK | {"architecture": "hourglass"},
+    )
     backbone: str = option(
         "resnet50",
         "feature extractor, such as resnet50 (keras.applications) or resnet50_pytorch",
-        only_with=NEW_NETWORK,
+        only_with=NEW_SIMPLE,
     )
     backbone_weights: str = option(
-        "imagenet", "imagenet, none, or a file of weights for the backbone", only_with=NEW_NETWORK
+        "imagenet", "imagenet, none, or a file of weights for the backbone", only_with=NEW_SIMPLE
     )
     alpha: float = option(
-        1.0, "width multiplier of the MobileNets and of our own ResNets", above=0, only_with=NEW_NETWORK
+        1.0, "width multiplier of the MobileNets and of our own ResNets", above=0, only_with=NEW_SIMPLE
     )
     input_size: tuple[int, int] = option(
         (256, 192), "height,width of the crop in pixels [paper]", **SIZE, only_with=NEW_FRAME
@@ -35,14 +46,14 @@ class ModelConfig:
         "channels of each transposed convolution [paper]",
         minimum=1,
         lengths=range(6),
-        only_with=NEW_NETWORK,
+        only_with=NEW_SIMPLE,
     )
     deconv_kernels: tuple[int, ...] = option(
         (4, 4, 4),
         "kernel size of each transposed convolution [paper]",
         choices=(2, 3, 4),
         lengths=range(6),
-        only_with=NEW_NETWORK,
+        only_with=NEW_SIMPLE,
     )
     skeleton: str = option(
         "coco17",
@@ -53,6 +64,11 @@ class ModelConfig:
         2.0,
         "Gaussian of the targets in heatmap pixels; 3 for 384-class inputs [paper]",
         above=0,
+        only_with=NEW_NETWORK,
+    )
+    codec: str = option(
+        "quarter_offset",
+        "how heatmaps are drawn and read: quarter_offset [paper] or dark [Zhang et al., CVPR 2020]",
         only_with=NEW_NETWORK,
     )
     frozen_layers: tuple[str, ...] = option(

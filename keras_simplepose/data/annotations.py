@@ -1,6 +1,8 @@
-"""Annotation files of whichever format."""
+"""Annotation files of whichever format. A new one is a module that gives a `PersonSet`, and a line in `READERS`."""
 
 import codecs
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from keras_simplepose.core.skeletons import MPII16, Skeleton
@@ -18,9 +20,7 @@ def load_annotations(
     trust_keypoint_order: bool = False,
     boxes_from_keypoints: bool = False,
 ) -> PersonSet:
-    """Reads the labelled persons of COCO keypoint annotations, or of an MPII file of the official release.
-
-    MPII's file is a list, COCO's a table; that tells them apart.
+    """Reads the labelled persons of COCO keypoint annotations, or of another format in `READERS`.
 
     Args:
         annotations: the JSON file.
@@ -33,14 +33,15 @@ def load_annotations(
         UserError: as `coco.load_persons` and `mpii.load_mpii`, or MPII's joints are not the skeleton's.
     """
     path = Path(annotations)
-    if not _is_list(path):
-        return load_persons(
-            path,
-            skeleton,
-            images=images,
-            trust_keypoint_order=trust_keypoint_order,
-            boxes_from_keypoints=boxes_from_keypoints,
-        )
+    options = {"trust_keypoint_order": trust_keypoint_order, "boxes_from_keypoints": boxes_from_keypoints}
+    return next(reader for reader in READERS.values() if reader.recognises(path)).load(path, images, skeleton, options)
+
+
+def _load_coco(path: Path, images: str | Path, skeleton: Skeleton, options: dict[str, bool]) -> PersonSet:
+    return load_persons(path, skeleton, images=images, **options)
+
+
+def _load_mpii(path: Path, images: str | Path, skeleton: Skeleton, options: dict[str, bool]) -> PersonSet:
     if len(skeleton.keypoints) != len(MPII16.keypoints):
         raise UserError(
             f"{path}: not COCO annotations, which are a table; and MPII's, which are a list, have the "
@@ -56,3 +57,25 @@ def _is_list(path: Path) -> bool:
             return file.read(64).removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"[")
     except OSError:
         return False
+
+
+@dataclass(frozen=True)
+class Reader:
+    """One format of annotations.
+
+    Attributes:
+        recognises: whether a file is one of this format; must not fail, whatever is there.
+        load: the persons of (file, folder of images, skeleton, keyword options of `load_annotations`).
+        description: how it is told from the others.
+    """
+
+    recognises: Callable[[Path], bool]
+    load: Callable[[Path, str | Path, Skeleton, dict[str, bool]], PersonSet]
+    description: str
+
+
+# The first that recognises a file reads it; COCO's takes all that is left, and says what is wrong with it.
+READERS: dict[str, Reader] = {
+    "mpii": Reader(_is_list, _load_mpii, "MPII's file of the official release, a list"),
+    "coco": Reader(lambda path: True, _load_coco, "COCO's, a table"),
+}

@@ -1,6 +1,7 @@
-"""The detectors by name."""
+"""The detectors by name. A new one is a module with a function of `DetectorConfig`, and a line in `DETECTORS`."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -8,25 +9,50 @@ from keras_simplepose.config import DetectorConfig
 from keras_simplepose.core.boxes import PersonBoxes
 from keras_simplepose.detection.keras_hub import KerasHubDetector
 from keras_simplepose.detection.yolox import YoloxDetector
-from keras_simplepose.utils.errors import UserError
-
-KERAS_HUB = "keras_hub:"
-WHOLE_IMAGE = "none"
+from keras_simplepose.utils.names import unknown
 
 # Maps an image [H, W, 3] uint8 RGB to the persons in it, best first.
 Detector = Callable[[np.ndarray], PersonBoxes]
+
+
+@dataclass(frozen=True)
+class DetectorKind:
+    """One kind of detector.
+
+    Attributes:
+        usage: how it is asked for: a name, PREFIX:REST, or FILE.suffix.
+        load: makes the detector of a configuration that asks for it.
+        description: what it is.
+    """
+
+    usage: str
+    load: Callable[[DetectorConfig], Detector]
+    description: str
+
+    def names(self, text: str) -> bool:
+        """Whether a text asks for this kind."""
+        if ":" in self.usage:
+            return text.startswith(self.usage.partition(":")[0] + ":")
+        if "." in self.usage:
+            return text.endswith("." + self.usage.partition(".")[2])
+        return text == self.usage
+
+
+DETECTORS: dict[str, DetectorKind] = {
+    "none": DetectorKind("none", lambda config: PersonBoxes.whole, "every whole image is one person"),
+    "keras_hub": DetectorKind("keras_hub:PRESET", KerasHubDetector.from_config, "an object detector of KerasHub"),
+    "yolox": DetectorKind("FILE.onnx", YoloxDetector, "a YOLOX network"),
+}
 
 
 def load_detector(config: DetectorConfig) -> Detector:
     """The detector a configuration names.
 
     Raises:
-        UserError: the file is missing or no YOLOX network, or KerasHub is not installed or has no such preset.
+        UserError: an option is out of range, the file is missing or no YOLOX network, or KerasHub is not installed or
+            has no such preset.
     """
-    if config.detector == WHOLE_IMAGE:
-        return PersonBoxes.whole
-    if config.detector.startswith(KERAS_HUB):
-        return KerasHubDetector.load(config.detector.removeprefix(KERAS_HUB), config)
-    if not config.detector.endswith(".onnx"):
-        raise UserError(f"detector is {config.detector!r}; give a YOLOX .onnx file, keras_hub:PRESET, or none")
-    return YoloxDetector(config)
+    for kind in DETECTORS.values():
+        if kind.names(config.detector):
+            return kind.load(config)
+    raise unknown("detector", config.detector, {kind.usage: kind for kind in DETECTORS.values()})

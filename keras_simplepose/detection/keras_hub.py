@@ -42,6 +42,11 @@ class KerasHubDetector:
         self._size = tuple(getattr(converter, "image_size", None) or DEFAULT_SIZE)
 
     @classmethod
+    def from_config(cls, config: DetectorConfig) -> "KerasHubDetector":
+        """The preset that a configuration names as keras_hub:PRESET; errors as `load`."""
+        return cls.load(config.detector.partition(":")[2], config)
+
+    @classmethod
     def load(cls, preset: str, config: DetectorConfig) -> "KerasHubDetector":
         """Loads a preset; KerasHub downloads it if it must.
 

@@ -26,7 +26,8 @@ def codec_spec(config: CodecConfig) -> PoseSpec:
         UserError: there is no such skeleton.
     """
     (height, width), stride = config.input_size, config.stride
-    return PoseSpec(load_skeleton(config.skeleton), (height, width), (height // stride, width // stride), config.sigma)
+    heatmap_size = (height // stride, width // stride)
+    return PoseSpec(load_skeleton(config.skeleton), (height, width), heatmap_size, config.sigma, config.codec)
 
 
 def pass_through_codec(persons: Sequence[Person], spec: PoseSpec, config: EvaluationConfig) -> Poses:
@@ -44,8 +45,8 @@ def pass_through_codec(persons: Sequence[Person], spec: PoseSpec, config: Evalua
     matrices = crop_matrix(*box_to_crop(boxes, spec.input_size, spec.box_padding), spec.input_size)
     in_crops = transform_points(matrices, np.stack([person.keypoints for person in persons]))
     visible = np.stack([person.visible for person in persons])
-    targets, _ = codecs.encode(in_crops.astype(np.float32), visible, spec.heatmap_size, spec.stride, spec.sigma)
-    decoded, maxima = (np.asarray(value) for value in codecs.decode(targets, spec.stride))
+    targets, _ = codecs.encode(in_crops.astype(np.float32), visible, spec)
+    decoded, maxima = (np.asarray(value) for value in codecs.decode(targets, spec))
     return Poses(
         keypoints=np.concatenate([to_image(matrices, decoded), maxima[..., None]], axis=-1).astype(np.float32),
         scores=pose_scores(np.ones(len(persons), np.float32), maxima, config.keypoint_threshold),

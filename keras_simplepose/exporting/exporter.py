@@ -5,7 +5,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,9 @@ import keras
 
 from keras_simplepose.config import EvaluationConfig, ExportConfig, ProofConfig
 from keras_simplepose.core.skeletons import Skeleton
-from keras_simplepose.exporting import onnx as export_onnx
-from keras_simplepose.exporting import tflite as export_tflite
-from keras_simplepose.exporting.examples import calibration_crops, drawn_photographs, read_photographs
+from keras_simplepose.exporting import onnx, saved_model, tflite
+from keras_simplepose.exporting.artefact import Artefact, ExportFormat
+from keras_simplepose.exporting.examples import drawn_photographs, read_photographs
 from keras_simplepose.exporting.proof import (
     Comparison,
     faults,
@@ -25,25 +24,27 @@ from keras_simplepose.exporting.proof import (
     table,
     with_precision,
 )
-from keras_simplepose.exporting.saved_model import write_saved_model
 from keras_simplepose.media.orientation import ImageReading, Orientation
-from keras_simplepose.models.simple_baselines import load_model, pose_spec
+from keras_simplepose.models.files import load_model
+from keras_simplepose.models.stages import last_stage, pose_spec
 from keras_simplepose.prediction.exported_model import ArtefactMetadata, import_openvino
 from keras_simplepose.prediction.predictor import PosePredictor
 from keras_simplepose.utils.errors import UserError
 from keras_simplepose.utils.files import check_outputs, file_hash, record_results, write_json
+from keras_simplepose.utils.names import look_up
 
-SAVED_MODEL = "savedmodel"
+
+def _of(module: Any) -> ExportFormat:
+    return ExportFormat(module.plan, module.__doc__)
+
+
+# A new format is a module with `plan`, and a line here.
+FORMATS: dict[str, ExportFormat] = {
+    "savedmodel": _of(saved_model),
+    "tflite": _of(tflite),
+    "onnx": _of(onnx),
+}
 REPORT = "export_report.json"
-
-
-@dataclass(frozen=True)
-class Artefact:
-    """One artefact to be: where it goes in the output folder, what it says, and how it is written."""
-
-    name: str
-    metadata: ArtefactMetadata
-    write: Callable[[Path], None]
 
 
 def export(
@@ -70,12 +71,13 @@ def export(
     if proof.openvino:
         import_openvino()
     output, reading = Path(config.output), ImageReading(config.orientation)
+    model = in_float32(last_stage(load_model(config.model)))
+    artefacts = plan(config, protocol, model, output, reading)
     inputs = [config.model, config.calibration, config.calibration_annotations]
     check_outputs(
-        [output / name for name in (*_names(config, output), REPORT)],
+        [output / name for name in (*(artefact.name for artefact in artefacts), REPORT)],
         [*inputs, proof.proof_images, proof.proof_annotations],
     )
-    model = in_float32(load_model(config.model))
     is_new = not output.exists()
     try:
         output.mkdir(parents=True, exist_ok=True)
@@ -83,7 +85,6 @@ def export(
     except OSError as error:
         raise UserError(f"cannot write to {output}: {error.strerror or error}") from error
     try:
-        artefacts = plan(config, protocol, model, output, reading)
         for artefact in artefacts:
             artefact.write(_parent(staging / artefact.name))
         rows = _prove(proof, protocol, model, artefacts, staging, show, reading)
@@ -119,55 +120,13 @@ def in_float32(model: keras.Model) -> keras.Model:
     return copy
 
 
-def _names(config: ExportConfig, output: Path) -> list[str]:
-    """The artefacts that the options ask for, by their paths below the output."""
-    names = []
-    if "savedmodel" in config.format:
-        names.append(f"{SAVED_MODEL}/{config.version or next_version(output / SAVED_MODEL)}")
-    if "tflite" in config.format:
-        names += [export_tflite.file_name(quantize) for quantize in config.quantize]
-    if "onnx" in config.format:
-        names.append(export_onnx.FILE_NAME)
-    return names
-
-
 def plan(
     config: ExportConfig, protocol: EvaluationConfig, model: keras.Model, output: Path, reading: ImageReading
 ) -> list[Artefact]:
     """The artefacts that are asked for."""
-    spec = pose_spec(model)
-    whole = ArtefactMetadata(spec, protocol)
-    artefacts = []
-    if "savedmodel" in config.format:
-        flags = (config.honour_orientation, config.jit_compile)
-        name = f"{SAVED_MODEL}/{config.version or next_version(output / SAVED_MODEL)}"
-        artefacts.append(Artefact(name, whole, lambda path: write_saved_model(model, path, whole, *flags)))
-    if "tflite" in config.format:
-        crops = None
-        if "int8" in config.quantize:
-            crops = calibration_crops(
-                config.calibration, config.calibration_annotations, spec, config.calibration_count, reading
-            )
-        for quantize in config.quantize:
-            metadata = ArtefactMetadata(
-                spec, protocol, config.decode != "none", config.decode == "gather_free", quantize
-            )
-
-            def write(path: Path, metadata: ArtefactMetadata = metadata) -> None:
-                export_tflite.write_tflite(model, path, metadata, crops)
-
-            artefacts.append(Artefact(export_tflite.file_name(quantize), metadata, write))
-    if "onnx" in config.format:
-        artefacts.append(
-            Artefact(export_onnx.FILE_NAME, whole, lambda path: export_onnx.write_onnx(model, path, whole))
-        )
-    return artefacts
-
-
-def next_version(folder: Path) -> int:
-    """One more than the highest numbered folder there, 1 where there is none."""
-    numbers = [int(child.name) for child in folder.glob("*") if child.name.isdecimal()]
-    return max(numbers, default=0) + 1
+    whole = ArtefactMetadata(pose_spec(model), protocol)
+    kinds = [look_up("format", name, FORMATS) for name in config.format]
+    return [artefact for kind in kinds for artefact in kind.plan(config, model, whole, output, reading)]
 
 
 def _prove(

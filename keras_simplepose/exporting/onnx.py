@@ -6,7 +6,10 @@ from typing import Any
 
 import keras
 
+from keras_simplepose.config import ExportConfig
+from keras_simplepose.exporting.artefact import Artefact
 from keras_simplepose.exporting.signatures import crops_endpoint
+from keras_simplepose.media.orientation import ImageReading
 from keras_simplepose.prediction.exported_model import METADATA_KEY, ArtefactMetadata
 from keras_simplepose.utils.errors import UserError
 
@@ -24,6 +27,13 @@ class _Crops(keras.Model):
     def call(self, crops: Any) -> dict[str, Any]:
         endpoint, _ = crops_endpoint(lambda x: self.model(x, training=False), self.metadata)
         return endpoint(crops)
+
+
+def plan(
+    config: ExportConfig, model: keras.Model, whole: ArtefactMetadata, output: Path, reading: ImageReading
+) -> list[Artefact]:
+    """One file."""
+    return [Artefact(FILE_NAME, whole, lambda path: write_onnx(model, path, whole))]
 
 
 def write_onnx(model: keras.Model, path: Path, metadata: ArtefactMetadata) -> None:

@@ -8,6 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_simplepose.config import ExportConfig
+from keras_simplepose.exporting.artefact import Artefact
 from keras_simplepose.exporting.signatures import (
     Endpoint,
     crops_endpoint,
@@ -16,8 +18,10 @@ from keras_simplepose.exporting.signatures import (
     serving_endpoint,
 )
 from keras_simplepose.exporting.subpixel import in_subpixel_form
+from keras_simplepose.media.orientation import ImageReading
 from keras_simplepose.prediction.exported_model import METADATA_NAME, ArtefactMetadata
 
+FOLDER = "savedmodel"
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"  # Where TF Serving looks for them, and under this name.
 _WARMUP_IMAGE = (480, 640)  # Height and width of the photograph in the warm-up requests.
 
@@ -47,6 +51,21 @@ def endpoints(
         "crops_uint8": crops_endpoint(network, metadata, dtype="uint8"),
         "heatmaps": heatmaps_endpoint(network, metadata.spec),
     }
+
+
+def plan(
+    config: ExportConfig, model: keras.Model, whole: ArtefactMetadata, output: Path, reading: ImageReading
+) -> list[Artefact]:
+    """One folder, under the version asked for or the next one."""
+    name = f"{FOLDER}/{config.version or next_version(output / FOLDER)}"
+    flags = (config.honour_orientation, config.jit_compile)
+    return [Artefact(name, whole, lambda path: write_saved_model(model, path, whole, *flags))]
+
+
+def next_version(folder: Path) -> int:
+    """One more than the highest numbered folder there, 1 where there is none."""
+    numbers = [int(child.name) for child in folder.glob("*") if child.name.isdecimal()]
+    return max(numbers, default=0) + 1
 
 
 def write_saved_model(

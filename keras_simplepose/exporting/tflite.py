@@ -11,8 +11,12 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from keras_simplepose.config import ExportConfig
+from keras_simplepose.exporting.artefact import Artefact
+from keras_simplepose.exporting.examples import calibration_crops
 from keras_simplepose.exporting.signatures import Endpoint, crops_endpoint, heatmaps_endpoint, image_endpoint
 from keras_simplepose.exporting.subpixel import in_subpixel_form
+from keras_simplepose.media.orientation import ImageReading
 from keras_simplepose.prediction.exported_model import ArtefactMetadata
 from keras_simplepose.utils.errors import UserError
 
@@ -23,6 +27,27 @@ LAST_LAYER = "final_layer"  # Stays float32 in every file: heatmaps in 8 bits ha
 def file_name(quantize: str) -> str:
     """The name of the TFLite file: float32 is called so, whatever is quantised says how."""
     return f"pose_{'float32' if quantize == 'none' else quantize}.tflite"
+
+
+def plan(
+    config: ExportConfig, model: keras.Model, whole: ArtefactMetadata, output: Path, reading: ImageReading
+) -> list[Artefact]:
+    """A file for each quantisation."""
+    crops, artefacts = None, []
+    if "int8" in config.quantize:
+        crops = calibration_crops(
+            config.calibration, config.calibration_annotations, whole.spec, config.calibration_count, reading
+        )
+    for quantize in config.quantize:
+        metadata = ArtefactMetadata(
+            whole.spec, whole.protocol, config.decode != "none", config.decode == "gather_free", quantize
+        )
+
+        def write(path: Path, metadata: ArtefactMetadata = metadata) -> None:
+            write_tflite(model, path, metadata, crops)
+
+        artefacts.append(Artefact(file_name(quantize), metadata, write))
+    return artefacts
 
 
 def write_tflite(

@@ -1,5 +1,7 @@
 """The two layers that frame every pose network: pixels in, heatmaps with their specification out."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -9,6 +11,17 @@ from keras import ops
 from keras_simplepose.core.spec import PoseSpec
 
 PACKAGE = "keras_simplepose"
+
+
+@contextlib.contextmanager
+def dtype_policy(precision: str) -> Iterator[None]:
+    """Builds layers under a policy and puts the caller's back."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 @keras.saving.register_keras_serializable(PACKAGE)

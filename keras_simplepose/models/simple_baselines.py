@@ -1,22 +1,38 @@
 """The Simple Baselines network: a backbone, transposed convolutions, heatmaps (paper section 2)."""
 
-import contextlib
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import layers
 
+from keras_simplepose.config import ModelConfig
 from keras_simplepose.core.skeletons import Skeleton, load_skeleton
 from keras_simplepose.core.spec import PoseSpec
 from keras_simplepose.models.backbones.registry import STRIDE, Normalization, get_backbone
 from keras_simplepose.models.backbones.resnet import BATCH_NORM_MOMENTUM, batch_norm
-from keras_simplepose.models.layers import Heatmaps, PixelNormalization
+from keras_simplepose.models.layers import Heatmaps, PixelNormalization, dtype_policy
 from keras_simplepose.utils.errors import UserError
-from keras_simplepose.utils.files import atomic_path
 
 HEAD_DEVIATION = 0.001  # Standard deviation of the head's initial weights (paper's release).
+# Of `ModelConfig`, what this family has of its own.
+OPTIONS = ("backbone", "backbone_weights", "alpha", "deconv_filters", "deconv_kernels")
+
+
+def from_config(config: ModelConfig, precision: str = "float32") -> keras.Model:
+    """The network that a configuration describes; see `build_pose_model`."""
+    return build_pose_model(
+        config.backbone,
+        config.backbone_weights if config.backbone_weights not in ("", "none") else None,
+        input_size=config.input_size,
+        skeleton=config.skeleton,
+        deconv_filters=config.deconv_filters,
+        deconv_kernels=config.deconv_kernels,
+        sigma=config.sigma,
+        codec=config.codec,
+        alpha=config.alpha,
+        precision=precision,
+    )
 
 
 def build_pose_model(
@@ -46,14 +62,14 @@ def build_pose_model(
         alpha: width multiplier, for MobileNets.
         normalization: of the pixels; None means the backbone's own.
         precision: a Keras dtype policy; the heatmaps are float32 under any.
-        codec: one of `core.spec.CODECS`, by which the heatmaps are to be read.
+        codec: a name in `core.codecs.CODECS`, by which the heatmaps are to be read.
 
     Returns:
         A model from crops [B, H, W, 3], RGB of 0–255 (uint8 or float), to heatmaps [B, h, w, K] float32 with
         h = H · 2^n / 32 for n transposed convolutions. `pose_spec(model)` gives its specification.
 
     Raises:
-        UserError: an unknown backbone, a size that is no multiple of 32, an unsupported kernel.
+        UserError: an unknown backbone or codec, a size that is no multiple of 32, an unsupported kernel.
 
     Example:
         >>> from keras_simplepose import build_pose_model
@@ -69,7 +85,7 @@ def build_pose_model(
     if backbone_weights == "imagenet" and not entry.has_imagenet_weights:
         raise UserError(f"keras.applications has no ImageNet weights for {backbone}; give a file of weights, or none")
     normalization = normalization or entry.normalization
-    with _dtype_policy(precision):
+    with dtype_policy(precision):
         inputs = keras.Input((*input_size, 3), name="crops")
         x = PixelNormalization(normalization.mean, normalization.std, normalization.channel_order, name="pixels")(
             inputs
@@ -121,86 +137,3 @@ def _check_sizes(input_size: Sequence[int], filters: Sequence[int], kernels: Seq
         raise UserError("deconv_filters must be 0 to 5 positive numbers")
     if any(kernel not in (2, 3, 4) for kernel in kernels):
         raise UserError(f"deconv_kernels {','.join(map(str, kernels))}: each must be 2, 3 or 4")
-
-
-@contextlib.contextmanager
-def _dtype_policy(precision: str) -> Iterator[None]:
-    """Builds layers under a policy and puts the caller's back."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(precision)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
-
-
-def pose_spec(model: keras.Model) -> PoseSpec:
-    """The specification a pose network carries.
-
-    Raises:
-        UserError: it carries none, so it is no network of this package.
-
-    Example:
-        >>> from keras_simplepose import build_pose_model, pose_spec
-        >>> small = {"input_size": (64, 64), "deconv_filters": (8,), "deconv_kernels": (4,)}
-        >>> pose_spec(build_pose_model("mobilenetv2", alpha=0.35, **small)).heatmap_size
-        (4, 4)
-    """
-    for layer in reversed(model.layers):
-        if isinstance(layer, Heatmaps):
-            return layer.spec
-    raise UserError(f"model {model.name!r} is not a pose network of keras_simplepose: it has no Heatmaps layer")
-
-
-def load_model(path: str | Path) -> keras.Model:
-    """Loads a pose network from a .keras file.
-
-    Raises:
-        UserError: the file is missing, damaged, or no pose network.
-
-    Example:
-        >>> import tempfile
-        >>> from keras_simplepose import build_pose_model, load_model, save_model
-        >>> small = {"input_size": (64, 64), "deconv_filters": (8,), "deconv_kernels": (4,)}
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     save_model(build_pose_model("mobilenetv2", alpha=0.35, **small), f"{folder}/pose.keras")
-        ...     load_model(f"{folder}/pose.keras").name
-        'pose_mobilenetv2'
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path}: no such model file")
-    try:
-        model = keras.saving.load_model(path, compile=False)
-    except UserError:
-        raise
-    except Exception as error:  # Keras raises whatever the zip, HDF5 and JSON readers raise.
-        raise UserError(
-            f"{path}: not a Keras model this version can read ({str(error).splitlines()[0][:200]})"
-        ) from error
-    try:
-        pose_spec(model)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
-    return model
-
-
-def save_model(model: keras.Model, path: str | Path) -> None:
-    """Saves a pose network as a .keras file, whole or not at all.
-
-    Raises:
-        UserError: the place cannot be written to.
-
-    Example:
-        >>> import tempfile
-        >>> from keras_simplepose import UserError, build_pose_model, save_model
-        >>> small = {"input_size": (64, 64), "deconv_filters": (8,), "deconv_kernels": (4,)}
-        >>> with tempfile.NamedTemporaryFile() as file:
-        ...     try:
-        ...         save_model(build_pose_model("mobilenetv2", alpha=0.35, **small), f"{file.name}/pose.keras")
-        ...     except UserError as error:
-        ...         print("cannot write" in str(error))
-        True
-    """
-    with atomic_path(path) as temporary:
-        model.save(temporary)

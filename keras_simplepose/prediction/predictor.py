@@ -14,7 +14,8 @@ from keras_simplepose.core.boxes import PersonBoxes
 from keras_simplepose.core.oks import pose_scores
 from keras_simplepose.core.poses import Poses
 from keras_simplepose.core.spec import PoseSpec
-from keras_simplepose.models.simple_baselines import load_model, pose_spec
+from keras_simplepose.models.files import load_model
+from keras_simplepose.models.stages import last_stage, pose_spec
 from keras_simplepose.prediction.exported_model import CropFunction, is_artefact, load_artefact
 from keras_simplepose.prediction.graph import crop_persons, predict_crops, predict_heatmaps, to_image
 from keras_simplepose.utils.errors import UserError
@@ -82,7 +83,7 @@ class PosePredictor:
     @classmethod
     def from_model(cls, model: Any, config: EvaluationConfig | None = None) -> "PosePredictor":
         """A predictor for a Keras model; its weights are read at every call, so it may be in training."""
-        config, spec = config or EvaluationConfig(), pose_spec(model)
+        config, spec, model = config or EvaluationConfig(), pose_spec(model), last_stage(model)
         signature = [tf.TensorSpec((None, *spec.input_size, 3), tf.float32)]
 
         def network(crops: tf.Tensor) -> tf.Tensor:

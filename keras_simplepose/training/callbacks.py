@@ -1,6 +1,5 @@
 """What happens beside the updates: evaluation, checkpoints, curves, pictures, and the guard against NaN."""
 
-import csv
 import json
 import math
 import time
@@ -13,12 +12,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_simplepose.models.simple_baselines import save_model
+from keras_simplepose.models.files import save_model
+from keras_simplepose.models.stages import stages
+from keras_simplepose.training.run_state import read_rows, save_state, write_curves
 from keras_simplepose.utils.errors import UserError
-from keras_simplepose.utils.files import atomic_path, write_json
-from keras_simplepose.viz.training import draw_curves, draw_examples
+from keras_simplepose.utils.files import atomic_path
+from keras_simplepose.viz.training import draw_examples
 
-STATE_NAME, WEIGHTS_NAME = "state.json", "state.weights.h5"
 SECONDS_BETWEEN_CHECKPOINTS = 30.0  # Of shorter epochs only some are kept, or writing would take longer than training.
 
 
@@ -87,7 +87,7 @@ class EpochReport(keras.callbacks.Callback):
         """
         super().__init__()
         self.workdir, self.epochs, self.evaluation, self.examples = workdir, epochs, evaluation, examples
-        self.rows = read_rows(workdir / "curves.csv")
+        self.rows = read_rows(workdir)
         self.best = max((row["AP"] for row in self.rows if math.isfinite(row.get("AP", math.nan))), default=-math.inf)
         self.writer = tf.summary.create_file_writer(str(workdir / "tensorboard"))
         self._run_start, self._epoch_start = time.monotonic(), 0.0
@@ -129,7 +129,7 @@ class EpochReport(keras.callbacks.Callback):
         if row.get("AP", -math.inf) > self.best:
             self.best = row["AP"]
             save_model(self.model.network, self.workdir / "best.keras")
-        self._write_curves()
+        write_curves(self.workdir, self.rows)
         self._write_summaries(epoch, row)
         save_state(self.model, self.workdir, epoch + 1)
         self._kept = time.monotonic()
@@ -152,15 +152,6 @@ class EpochReport(keras.callbacks.Callback):
             stream.write(line + "\n")
         return values
 
-    def _write_curves(self) -> None:
-        names = list(dict.fromkeys(name for row in self.rows for name in row))
-        with atomic_path(self.workdir / "curves.csv") as temporary, open(temporary, "w", newline="") as stream:
-            writer = csv.DictWriter(stream, names)
-            writer.writeheader()
-            writer.writerows(self.rows)
-        with atomic_path(self.workdir / "curves.png") as temporary:
-            draw_curves(self.rows, temporary)
-
     def _write_summaries(self, epoch: int, row: dict[str, float]) -> None:
         with self.writer.as_default(step=epoch):
             for name, value in row.items():
@@ -168,7 +159,7 @@ class EpochReport(keras.callbacks.Callback):
                     tf.summary.scalar(name, value)
             if self.examples is not None and ("AP" in row or not self.evaluation):
                 crops, targets, weights = self.model.make_batch(self.examples)
-                heatmaps = self.model.network(crops, training=False)
+                heatmaps = stages(self.model.network(crops, training=False))[-1]
                 crops, targets, weights, heatmaps = map(np.asarray, (crops, targets, weights, heatmaps))
                 picture = draw_examples(crops, targets, weights, heatmaps, self.model.spec)
                 tf.summary.image("examples", picture[None])
@@ -184,19 +175,3 @@ class EpochReport(keras.callbacks.Callback):
             text += f", validation loss {row['validation_loss']:.2e}, AP {row['AP']:.3f} (best {self.best:.3f})"
         minutes = f"{left / 60:.0f} min" if left >= 90 else f"{left:.0f} s"
         print(f"{text}; waited for data {row['data_wait_share']:.0%}; {minutes} left", flush=True)
-
-
-def read_rows(path: Path) -> list[dict[str, float]]:
-    """The epochs of a curves.csv, empty cells left out; none if there is no such file."""
-    if not path.exists():
-        return []
-    with open(path, newline="") as stream:
-        rows = [{name: float(text) for name, text in row.items() if text} for row in csv.DictReader(stream)]
-    return [row | {"epoch": int(row["epoch"])} for row in rows]
-
-
-def save_state(model: keras.Model, workdir: Path, epochs_done: int) -> None:
-    """Keeps what resuming needs: weights and optimiser, then the count that declares them valid."""
-    with atomic_path(workdir / WEIGHTS_NAME) as temporary:
-        model.save_weights(temporary)
-    write_json(workdir / STATE_NAME, {"epochs_done": epochs_done})

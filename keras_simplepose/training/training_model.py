@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from keras_simplepose.data.augment import Transformation, training_batch
 from keras_simplepose.models.losses import heatmap_pck, keypoint_mse
-from keras_simplepose.models.simple_baselines import pose_spec
+from keras_simplepose.models.stages import check_stages, pose_spec, stages
 
 PATCH_FIELDS = ("image", "keypoints", "visible", "center", "crop_width")
 TRANSFORMATION_FIELDS = ("scale", "degrees", "flip", "shift", "half")
@@ -20,10 +20,14 @@ class TrainingModel(keras.Model):
         """Wraps a network.
 
         Args:
-            network: from `build_pose_model`.
+            network: from crops to heatmaps, or to a list of them, one for each stage, which all learn the targets.
             half_body_minimum: `AugmentationConfig.half_body_minimum` if such crops are drawn, else 0.
+
+        Raises:
+            UserError: the network has no `Heatmaps`, or stages whose shapes differ.
         """
         super().__init__(name="training")
+        check_stages(network)
         self.network, self.spec, self.half_body_minimum = network, pose_spec(network), half_body_minimum
         self.loss_metric = keras.metrics.Mean(name="loss")
         self.pck_metric = keras.metrics.Mean(name="pck")
@@ -38,8 +42,8 @@ class TrainingModel(keras.Model):
         return [self.loss_metric, self.pck_metric, self.wait_metric]
 
     def call(self, crops: Any, training: bool = False) -> Any:
-        """Heatmaps of crops."""
-        return self.network(crops, training=training)
+        """The last stage's heatmaps of crops."""
+        return stages(self.network(crops, training=training))[-1]
 
     def _training_batch(self, patches: dict[str, Any], drawn: dict[str, Any]) -> tuple[Any, Any, Any]:
         return training_batch(patches, Transformation(**drawn), self.spec, self.half_body_minimum)
@@ -54,17 +58,18 @@ class TrainingModel(keras.Model):
         """One replica's part of a step, without the update.
 
         Returns:
-            the mean loss of the replica's examples, the gradients of its share of the global mean (to be summed over
-            replicas; scaled where the optimiser scales), and (right keypoints, labelled keypoints).
+            the mean loss of the replica's examples, summed over stages; the gradients of its share of the global mean
+            (to be summed over replicas; scaled where the optimiser scales); and (right keypoints, labelled keypoints)
+            of the last stage.
         """
         crops, targets, weights = self.make_batch(batch)
         with tf.GradientTape() as tape:
-            heatmaps = self.network(crops, training=True)
-            loss = tf.reduce_mean(keypoint_mse(heatmaps, targets, weights))
+            heatmaps = stages(self.network(crops, training=True))
+            loss = tf.reduce_mean(_summed_mse(heatmaps, targets, weights))
             share = loss / tf.distribute.get_strategy().num_replicas_in_sync
             share = self.optimizer.scale_loss(share)
         gradients = tape.gradient(share, self.network.trainable_variables)
-        return loss, gradients, heatmap_pck(heatmaps, targets, weights)
+        return loss, gradients, heatmap_pck(heatmaps[-1], targets, weights)
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """One update; called by `fit`."""
@@ -77,14 +82,19 @@ class TrainingModel(keras.Model):
     def test_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Loss and PCK of a batch whose padding has example weight 0; called by `evaluate`."""
         crops, targets, weights = self.make_batch(batch)
-        heatmaps = self.network(crops, training=False)
+        heatmaps = stages(self.network(crops, training=False))
         example = batch["example_weight"]
-        losses = keypoint_mse(heatmaps, targets, weights)
+        losses = _summed_mse(heatmaps, targets, weights)
         count = tf.reduce_sum(example)
-        right, labelled = heatmap_pck(heatmaps, targets, weights * example[:, None])
+        right, labelled = heatmap_pck(heatmaps[-1], targets, weights * example[:, None])
         self._update_metrics(tf.math.divide_no_nan(tf.reduce_sum(losses * example), count), count, right, labelled)
         return {"loss": self.loss_metric.result(), "pck": self.pck_metric.result()}
 
     def _update_metrics(self, loss: Any, count: Any, right: Any, labelled: Any) -> None:
         self.loss_metric.update_state(loss, sample_weight=count)
         self.pck_metric.update_state(tf.math.divide_no_nan(right, labelled), sample_weight=labelled)
+
+
+def _summed_mse(heatmaps: list[Any], targets: Any, weights: Any) -> Any:
+    """[B]: the losses of all stages added up."""
+    return tf.add_n([keypoint_mse(stage, targets, weights) for stage in heatmaps])

@@ -4,8 +4,9 @@ import math
 import pytest
 
 from keras_simplepose import benchmark
-from keras_simplepose.benchmarks import rows as engine
-from keras_simplepose.benchmarks.rows import interleaved, make_rows, run_benchmark
+from keras_simplepose.benchmarks import suites
+from keras_simplepose.benchmarks.rows import interleaved, make_rows
+from keras_simplepose.benchmarks.suites import run_benchmark
 from keras_simplepose.config import BenchmarkConfig
 from keras_simplepose.data.synthetic.scenes import make_synthetic_dataset
 from keras_simplepose.utils.errors import UserError
@@ -104,7 +105,7 @@ def test_export_suite_gives_every_form_beside_pytorch():
 
 
 def test_a_suite_that_is_not_there_is_named(monkeypatch):
-    monkeypatch.setitem(engine.SUITES, "absent", ("absent", "absent_benchmark"))
+    monkeypatch.setitem(suites.SUITES, "absent", ("absent", "absent_benchmark"))
     with pytest.raises(UserError, match="suite absent"):
         list(run_benchmark(BenchmarkConfig(suites=("absent",))))
 

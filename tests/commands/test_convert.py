@@ -12,7 +12,8 @@ from keras_simplepose import convert  # noqa: E402
 from keras_simplepose.config import ConvertConfig  # noqa: E402
 from keras_simplepose.conversion import proof as verification  # noqa: E402
 from keras_simplepose.flags import run_command  # noqa: E402
-from keras_simplepose.models.simple_baselines import load_model, pose_spec  # noqa: E402
+from keras_simplepose.models.files import load_model  # noqa: E402
+from keras_simplepose.models.stages import pose_spec  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,8 @@ import pytest
 from keras_simplepose import train
 from keras_simplepose.core.skeletons import load_skeleton
 from keras_simplepose.flags import CommandLine
-from keras_simplepose.models.simple_baselines import build_pose_model, pose_spec
+from keras_simplepose.models.simple_baselines import build_pose_model
+from keras_simplepose.models.stages import pose_spec
 
 FOLDER = Path(__file__).parents[2] / "experiments"
 FLAGFILES = sorted(FOLDER.glob("*.cfg"))

@@ -79,7 +79,7 @@ def test_help_names_every_flag_once_under_its_purpose():
 
 
 def test_a_run_that_has_not_begun_may_be_given_other_flags(tmp_path):
-    from keras_simplepose.training.callbacks import STATE_NAME
+    from keras_simplepose.training.run_state import STATE_NAME
 
     configs = [kind() for kind in train.CONFIGS]
     others = [dataclasses.replace(each, seed=5) if hasattr(each, "seed") else each for each in configs]

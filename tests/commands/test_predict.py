@@ -20,7 +20,7 @@ from keras_simplepose.detection.box_file import BoxFile
 from keras_simplepose.media.output import write_picture
 from keras_simplepose.media.source import open_source
 from keras_simplepose.media.video import VideoFile
-from keras_simplepose.models.simple_baselines import save_model
+from keras_simplepose.models.files import save_model
 from keras_simplepose.prediction.predictor import PosePredictor
 from keras_simplepose.prediction.stream import predict_source
 from keras_simplepose.utils.errors import UserError

@@ -9,7 +9,7 @@ from torch import nn  # noqa: E402
 from keras_simplepose.config import ConvertConfig  # noqa: E402
 from keras_simplepose.conversion.converter import convert_checkpoint  # noqa: E402
 from keras_simplepose.conversion.proof import compare, random_crops  # noqa: E402
-from keras_simplepose.models.simple_baselines import pose_spec  # noqa: E402
+from keras_simplepose.models.stages import pose_spec  # noqa: E402
 from keras_simplepose.utils.errors import UserError  # noqa: E402
 
 STAGES = [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)]

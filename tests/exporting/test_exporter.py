@@ -14,8 +14,9 @@ from keras_simplepose.data.synthetic.scenes import make_synthetic_dataset
 from keras_simplepose.exporting import exporter
 from keras_simplepose.exporting import onnx as export_onnx
 from keras_simplepose.exporting.examples import calibration_crops, crops_of, drawn_photographs, read_photographs
-from keras_simplepose.exporting.exporter import export, in_float32, next_version
+from keras_simplepose.exporting.exporter import export, in_float32
 from keras_simplepose.exporting.proof import NOISE, Reference, compare, faults
+from keras_simplepose.exporting.saved_model import next_version
 from keras_simplepose.media.orientation import ImageReading
 
 

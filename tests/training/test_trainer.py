@@ -26,13 +26,14 @@ from keras_simplepose.config import (
 from keras_simplepose.core.skeletons import COCO17
 from keras_simplepose.core.spec import PoseSpec
 from keras_simplepose.data.synthetic.scenes import make_synthetic_dataset
-from keras_simplepose.models.simple_baselines import load_model, save_model
+from keras_simplepose.models.files import load_model
 from keras_simplepose.training import trainer
 from keras_simplepose.training.callbacks import NonFiniteLossGuard
-from keras_simplepose.training.devices import STEPS_WORTH_TIMING, choose_jit_compile, make_strategy
+from keras_simplepose.training.network import build_network
 from keras_simplepose.training.optimizers import PyTorchAdam
 from keras_simplepose.training.schedule import TrainingSchedule
-from keras_simplepose.training.trainer import build_network, make_optimizer, train, training_source
+from keras_simplepose.training.sources import training_source
+from keras_simplepose.training.trainer import make_optimizer, train
 from keras_simplepose.training.training_model import TrainingModel
 from keras_simplepose.utils.errors import UserError
 
@@ -348,68 +349,6 @@ def test_float16_scales_the_loss():
     optimizer = make_optimizer(config, steps_per_epoch=7)
     assert isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
     assert isinstance(optimizer.inner_optimizer._learning_rate, TrainingSchedule)
-
-
-def test_frozen_layers_are_frozen():
-    model = dataclasses.replace(MODEL, frozen_layers=("block_1_", "bn_Conv1"))
-    built = build_network(TrainingConfig(model))
-    frozen = {layer.name for layer in built.layers if not layer.trainable}
-    assert frozen == {layer.name for layer in built.layers if layer.name.startswith(("block_1_", "bn_Conv1"))}
-    assert len(frozen) > 5
-    with pytest.raises(UserError, match="no layer of pose_mobilenetv2 begins with 'blok'"):
-        build_network(TrainingConfig(dataclasses.replace(MODEL, frozen_layers=("blok",))))
-
-
-def test_an_initial_model_replaces_the_options(tmp_path):
-    save_model(network(), tmp_path / "model.keras")
-    built = build_network(TrainingConfig(ModelConfig(initial_model=str(tmp_path / "model.keras"))))
-    np.testing.assert_array_equal(built.get_layer("final_layer").kernel, network().get_layer("final_layer").kernel)
-
-
-def test_missing_backbone_weights_are_refused():
-    with pytest.raises(UserError, match="backbone_weights missing.h5: no such file"):
-        build_network(TrainingConfig(dataclasses.replace(MODEL, backbone_weights="missing.h5")))
-
-
-def test_a_batch_must_divide_by_the_devices(monkeypatch):
-    assert make_strategy("auto", 3).num_replicas_in_sync == 1
-
-    class Three:
-        num_replicas_in_sync = 3
-
-    monkeypatch.setattr(tf.distribute, "get_strategy", lambda: Three())
-    with pytest.raises(UserError, match="batch_size 4 does not divide by the 3 devices"):
-        make_strategy("one_device", 4)
-
-
-def never(batch):
-    raise AssertionError("it was timed")
-
-
-def test_xla_is_chosen_as_told_and_not_timed_for_short_runs():
-    strategy = make_strategy("one_device", 1)
-    assert choose_jit_compile("on", 10**6, never, None, strategy) == (True, "jit_compile is on")
-    assert choose_jit_compile("off", 10**6, never, None, strategy) == (False, "jit_compile is off")
-    choice, why = choose_jit_compile("auto", STEPS_WORTH_TIMING - 1, never, None, strategy)
-    assert not choice and "too few" in why
-
-
-def test_xla_is_timed_for_long_runs():
-    strategy = make_strategy("one_device", 1)
-    batches = tf.data.Dataset.from_tensors(np.ones((8, 8), np.float32))
-    choice, why = choose_jit_compile("auto", STEPS_WORTH_TIMING, tf.reduce_sum, batches, strategy)
-    assert isinstance(choice, bool) and why.startswith("measured")
-
-
-def test_a_step_that_xla_cannot_compile_runs_without():
-    strategy = make_strategy("one_device", 1)
-    batches = tf.data.Dataset.from_tensors(np.array(["text"]))
-
-    def step(batch):
-        return tf.reduce_sum(tf.strings.length(batch))
-
-    choice, why = choose_jit_compile("auto", STEPS_WORTH_TIMING, step, batches, strategy)
-    assert not choice and why.startswith("XLA cannot compile this step")
 
 
 def test_evaluating_weighs_examples_and_ignores_padding():

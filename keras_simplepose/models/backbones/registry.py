@@ -1,6 +1,5 @@
 """The feature extractors by name, each with the pixel normalisation it was trained with."""
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +8,7 @@ from keras import applications
 
 from keras_simplepose.models.backbones.mobilenet import mobilenet_v2
 from keras_simplepose.models.backbones.resnet import BOTTLENECK_DEPTHS, STAGES, Style, resnet
-from keras_simplepose.utils.errors import UserError
+from keras_simplepose.utils.names import look_up
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)  # RGB, 0–255: torchvision's (.485, .456, .406) × 255.
 IMAGENET_STD = (58.395, 57.12, 57.375)  # torchvision's (.229, .224, .225) × 255.
@@ -51,8 +50,7 @@ def _application(constructor: Callable[..., Any], takes_alpha: bool = False, **o
 
     def build(x: Any, weights: str | None, alpha: float) -> Any:
         width = {"alpha": alpha} if takes_alpha else {}
-        model = constructor(include_top=False, weights=weights, input_tensor=x, **options, **width)
-        return model.output
+        return constructor(include_top=False, weights=weights, input_tensor=x, **options, **width).output
 
     return build
 
@@ -97,6 +95,13 @@ BACKBONES: dict[str, Backbone] = {
         )
         for size in range(4)
     },
+    **{
+        f"efficientnetv2{size}": Backbone(
+            _application(getattr(applications, f"EfficientNetV2{size.upper()}"), include_preprocessing=False),
+            Normalization((128.0,) * 3, (128.0,) * 3),
+        )
+        for size in "sml"
+    },
     "convnexttiny": Backbone(_application(applications.ConvNeXtTiny, include_preprocessing=False), Normalization()),
 }
 
@@ -107,7 +112,4 @@ def get_backbone(name: str) -> Backbone:
     Raises:
         UserError: there is none; the message gives the nearest names.
     """
-    if name not in BACKBONES:
-        nearest = difflib.get_close_matches(name.lower(), BACKBONES, n=3, cutoff=0.3) or list(BACKBONES)
-        raise UserError(f"backbone {name!r} is unknown; the nearest are {', '.join(nearest)}")
-    return BACKBONES[name]
+    return look_up("backbone", name, BACKBONES)

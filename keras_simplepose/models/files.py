@@ -1,0 +1,63 @@
+"""Pose networks as .keras files."""
+
+from pathlib import Path
+
+import keras
+
+from keras_simplepose.models.stages import pose_spec
+from keras_simplepose.utils.errors import UserError
+from keras_simplepose.utils.files import atomic_path
+
+
+def load_model(path: str | Path) -> keras.Model:
+    """Loads a pose network from a .keras file.
+
+    Raises:
+        UserError: the file is missing, damaged, or no pose network.
+
+    Example:
+        >>> import tempfile
+        >>> from keras_simplepose import build_pose_model, load_model, save_model
+        >>> small = {"input_size": (64, 64), "deconv_filters": (8,), "deconv_kernels": (4,)}
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_model(build_pose_model("mobilenetv2", alpha=0.35, **small), f"{folder}/pose.keras")
+        ...     load_model(f"{folder}/pose.keras").name
+        'pose_mobilenetv2'
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such model file")
+    try:
+        model = keras.saving.load_model(path, compile=False)
+    except UserError:
+        raise
+    except Exception as error:  # Keras raises whatever the zip, HDF5 and JSON readers raise.
+        raise UserError(
+            f"{path}: not a Keras model this version can read ({str(error).splitlines()[0][:200]})"
+        ) from error
+    try:
+        pose_spec(model)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    return model
+
+
+def save_model(model: keras.Model, path: str | Path) -> None:
+    """Saves a pose network as a .keras file, whole or not at all.
+
+    Raises:
+        UserError: the place cannot be written to.
+
+    Example:
+        >>> import tempfile
+        >>> from keras_simplepose import UserError, build_pose_model, save_model
+        >>> small = {"input_size": (64, 64), "deconv_filters": (8,), "deconv_kernels": (4,)}
+        >>> with tempfile.NamedTemporaryFile() as file:
+        ...     try:
+        ...         save_model(build_pose_model("mobilenetv2", alpha=0.35, **small), f"{file.name}/pose.keras")
+        ...     except UserError as error:
+        ...         print("cannot write" in str(error))
+        True
+    """
+    with atomic_path(path) as temporary:
+        model.save(temporary)

@@ -1,0 +1,54 @@
+"""The network of a run: new, or an earlier one to go on from."""
+
+import dataclasses
+from pathlib import Path
+
+import keras
+
+from keras_simplepose.config import ModelConfig, TrainingConfig
+from keras_simplepose.conversion.converter import load_backbone_weights
+from keras_simplepose.conversion.torch_files import is_checkpoint
+from keras_simplepose.models.build import build_from_config, check_options
+from keras_simplepose.models.files import load_model
+from keras_simplepose.models.stages import pose_spec
+from keras_simplepose.utils.errors import UserError
+
+
+def build_network(config: TrainingConfig) -> keras.Model:
+    """The network to train: new, or the initial model's.
+
+    Raises:
+        UserError: as `build_from_config`; or an initial model that does not fit the other options.
+    """
+    network = _initial_network(config.model) if config.model.initial_model else _new_network(config)
+    for prefix in config.model.frozen_layers:
+        layers = [layer for layer in network.layers if layer.name.startswith(prefix)]
+        if not layers:
+            raise UserError(f"frozen_layers: no layer of {network.name} begins with {prefix!r}")
+        for layer in layers:
+            layer.trainable = False
+    return network
+
+
+def _initial_network(model: ModelConfig) -> keras.Model:
+    network = load_model(model.initial_model)
+    codec = pose_spec(network).codec
+    if model.codec not in (ModelConfig.codec, codec):
+        raise UserError(
+            f"codec is {model.codec}, but {model.initial_model} has heatmaps of {codec}; leave the option out"
+        )
+    return network
+
+
+def _new_network(config: TrainingConfig) -> keras.Model:
+    model, weights = config.model, config.model.backbone_weights
+    check_options(model)
+    foreign = weights not in ("", "none", "imagenet") and is_checkpoint(weights)
+    if weights not in ("", "none", "imagenet") and not Path(weights).is_file():
+        raise UserError(f"backbone_weights {weights}: no such file; imagenet and none are the other choices")
+    network = build_from_config(
+        dataclasses.replace(model, backbone_weights="none") if foreign else model, config.run.precision
+    )
+    if foreign:
+        print(load_backbone_weights(network, weights))
+    return network

@@ -1,0 +1,85 @@
+"""The persons a run trains on and is measured on."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import tensorflow as tf
+
+from keras_simplepose.config import TrainingConfig, TrainingDataConfig
+from keras_simplepose.core.spec import PoseSpec
+from keras_simplepose.data.annotations import load_annotations
+from keras_simplepose.data.patches import PatchSettings
+from keras_simplepose.data.persons import PersonSet
+from keras_simplepose.data.pipeline import ImageSource, PatchSource, PreparedSource
+from keras_simplepose.data.prepared_set import check_manifest, read_manifest
+from keras_simplepose.media.orientation import ImageReading
+from keras_simplepose.utils.errors import UserError
+
+
+def training_source(config: TrainingConfig, spec: PoseSpec) -> PatchSource:
+    """The prepared shards, or the images themselves.
+
+    Raises:
+        UserError: they do not fit the model, or hold fewer persons than a batch.
+    """
+    source, batch_size = _patch_source(config, spec), config.optimization.batch_size
+    if batch_size > source.count:
+        raise UserError(f"batch_size is {batch_size}, but there are only {source.count} persons to train on")
+    return source
+
+
+def _patch_source(config: TrainingConfig, spec: PoseSpec) -> PatchSource:
+    data = config.data
+    if data.prepared:
+        folder = Path(data.prepared)
+        manifest = read_manifest(folder)
+        check_manifest(manifest, spec.skeleton, spec.input_size, config.augmentation)
+        return PreparedSource(folder, manifest)
+    persons = _annotations(data, data.annotations, data.images, spec)
+    if data.maximum_persons:
+        persons = persons.limited(data.maximum_persons)
+    if not persons.persons:
+        raise UserError(f"{data.annotations}: no person with a labelled keypoint ({persons.summary()})")
+    settings = PatchSettings.for_training(spec.input_size, config.augmentation, spec.skeleton.upper_body)
+    return ImageSource(persons, Path(data.images), settings, data.skip_damaged, ImageReading(data.orientation))
+
+
+def _annotations(data: TrainingDataConfig, annotations: str, images: str, spec: PoseSpec) -> PersonSet:
+    return load_annotations(
+        annotations,
+        images,
+        spec.skeleton,
+        trust_keypoint_order=data.trust_keypoint_order,
+        boxes_from_keypoints=data.boxes_from_keypoints,
+    )
+
+
+def validation_source(data: TrainingDataConfig, spec: PoseSpec) -> ImageSource | None:
+    """The images of the validation set, None if there is none.
+
+    Raises:
+        UserError: it does not fit the model, or holds no labelled person.
+    """
+    if not data.validation_annotations:
+        return None
+    persons = _annotations(data, data.validation_annotations, data.validation_images, spec)
+    if not persons.persons:
+        raise UserError(f"{persons.path}: no person with a labelled keypoint ({persons.summary()})")
+    settings = PatchSettings.for_validation(spec.input_size)
+    return ImageSource(
+        persons, Path(data.validation_images), settings, data.skip_damaged, ImageReading(data.orientation)
+    )
+
+
+@contextlib.contextmanager
+def damage_named(*sources: PatchSource | None) -> Iterator[None]:
+    """Raises the UserError behind an error of TensorFlow's: a graph cannot raise it as itself."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        for source in sources:
+            if source is not None and source.error:
+                # A new one: TensorFlow keeps the source for good, and its error would keep the frames it is raised in.
+                raise UserError(str(source.error)) from error
+        raise

@@ -1,0 +1,59 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from small_training import network
+
+from keras_simplepose.config import ModelConfig, TrainingConfig
+from keras_simplepose.models.files import load_model, save_model
+from keras_simplepose.models.stages import pose_spec
+from keras_simplepose.training.network import build_network
+from keras_simplepose.utils.errors import UserError
+
+MODEL = ModelConfig(
+    backbone="mobilenetv2",
+    backbone_weights="none",
+    alpha=0.35,
+    input_size=(64, 64),
+    deconv_filters=(16,),
+    deconv_kernels=(4,),
+)
+
+
+def test_frozen_layers_are_frozen():
+    model = dataclasses.replace(MODEL, frozen_layers=("block_1_", "bn_Conv1"))
+    built = build_network(TrainingConfig(model))
+    frozen = {layer.name for layer in built.layers if not layer.trainable}
+    assert frozen == {layer.name for layer in built.layers if layer.name.startswith(("block_1_", "bn_Conv1"))}
+    assert len(frozen) > 5
+    with pytest.raises(UserError, match="no layer of pose_mobilenetv2 begins with 'blok'"):
+        build_network(TrainingConfig(dataclasses.replace(MODEL, frozen_layers=("blok",))))
+
+
+def test_an_initial_model_replaces_the_options(tmp_path):
+    save_model(network(), tmp_path / "model.keras")
+    built = build_network(TrainingConfig(ModelConfig(initial_model=str(tmp_path / "model.keras"))))
+    np.testing.assert_array_equal(built.get_layer("final_layer").kernel, network().get_layer("final_layer").kernel)
+
+
+def test_missing_backbone_weights_are_refused():
+    with pytest.raises(UserError, match="backbone_weights missing.h5: no such file"):
+        build_network(TrainingConfig(dataclasses.replace(MODEL, backbone_weights="missing.h5")))
+
+
+def test_the_codec_is_stored_and_not_to_be_contradicted(tmp_path):
+    dark = build_network(TrainingConfig(dataclasses.replace(MODEL, codec="dark")))
+    save_model(dark, tmp_path / "dark.keras")
+    assert pose_spec(load_model(tmp_path / "dark.keras")).codec == "dark"
+    save_model(network(), tmp_path / "quarter.keras")
+    with pytest.raises(UserError, match="codec is dark, but .*quarter.keras has heatmaps of quarter_offset"):
+        build_network(TrainingConfig(ModelConfig(initial_model=str(tmp_path / "quarter.keras"), codec="dark")))
+    for codec in ("dark", ModelConfig.codec):
+        again = build_network(TrainingConfig(ModelConfig(initial_model=str(tmp_path / "dark.keras"), codec=codec)))
+        assert pose_spec(again).codec == "dark"
+
+
+def test_options_of_another_architecture_are_refused():
+    config = TrainingConfig(ModelConfig(architecture="hourglass", backbone="resnet101"))
+    with pytest.raises(UserError, match="backbone is 'resnet101', but architecture hourglass has no such option"):
+        build_network(config)
