@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from keras_simplepose.core import skeletons, spec
+from keras_simplepose.core import codecs, skeletons
 from keras_simplepose.utils.errors import UserError
 
 
@@ -152,7 +152,7 @@ def codec_of(provenance: Provenance) -> tuple[str, str]:
         if not in_name and not re.search(in_configurations, provenance.configuration):
             continue
         origin = "file's name" if in_name else "the checkpoint's configuration"
-        if codec in spec.CODECS:
+        if codec in codecs.CODECS:
             return codec, origin
         return DEFAULT_CODEC, f"WARNING: trained with {codec} ({origin}), which is unknown here: expect another AP"
     return DEFAULT_CODEC, "convention"

@@ -219,7 +219,7 @@ def test_flags_of_a_flagfile_may_be_without_effect_and_are_reported(tmp_path, ca
     read("train", f"--flagfile={recipe} --schedule=cosine --initial_model=m.keras")
     notes = capsys.readouterr().err.splitlines()
     assert notes == [
-        "note: --backbone has no effect here; it counts only without --initial_model",
+        "note: --backbone has no effect here; it counts only with --architecture=simple, without --initial_model",
         "note: --drop_epochs has no effect here; it counts only with --schedule=steps",
     ]
     with pytest.raises(UserError, match="--drop_epochs has no effect"):
@@ -309,7 +309,7 @@ def test_paths_and_numbers_of_numpy_are_taken():
 
 def test_what_can_be_chosen_is_what_there_is():
     from keras_simplepose.benchmarks.input import BATCH_SIZE
-    from keras_simplepose.benchmarks.rows import SUITES
+    from keras_simplepose.benchmarks.suites import SUITES
     from keras_simplepose.exporting.tflite import QUANTIZATIONS
     from keras_simplepose.models.backbones.registry import STRIDE
 

@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from keras_simplepose.conversion.provenance import DATA_SETS, Provenance, codec_of, named_data_sets, skeleton_of
-from keras_simplepose.core import skeletons, spec
+from keras_simplepose.core import codecs, skeletons
 from keras_simplepose.utils.errors import UserError
 
 
@@ -98,8 +98,8 @@ def test_a_skeleton_counts_once_it_exists(monkeypatch):
     ],
 )
 def test_codecs_are_set_where_they_exist_and_warned_of_where_not(provenance, codec, monkeypatch):
-    monkeypatch.setattr(spec, "CODECS", ("quarter_offset",))
+    monkeypatch.setattr(codecs, "CODECS", ("quarter_offset",))
     found, why = codec_of(provenance)
     assert found == "quarter_offset" and why.startswith(f"WARNING: trained with {codec}" if codec else "convention")
-    monkeypatch.setattr(spec, "CODECS", ("quarter_offset", "dark", "udp"))
+    monkeypatch.setattr(codecs, "CODECS", ("quarter_offset", "dark", "udp"))
     assert codec_of(provenance)[0] == (codec or "quarter_offset")
