@@ -15,6 +15,7 @@ from keras_simplepose.core.spec import PoseSpec
 from keras_simplepose.data.annotations import READERS
 from keras_simplepose.detection.detectors import DETECTORS, load_detector
 from keras_simplepose.exporting.exporter import FORMATS, plan
+from keras_simplepose.media.orientation import ImageReading
 from keras_simplepose.models.backbones.registry import BACKBONES, get_backbone
 from keras_simplepose.models.build import FAMILIES, build_from_config
 from keras_simplepose.models.stages import last_stage, pose_spec
@@ -79,7 +80,7 @@ def test_the_last_reader_takes_any_file(tmp_path):
 
 
 def planned(name):
-    return plan(ExportConfig(format=(name,)), EvaluationConfig(), tiny_network(SPEC), Path("absent"))
+    return plan(ExportConfig(format=(name,)), EvaluationConfig(), tiny_network(SPEC), Path("absent"), ImageReading())
 
 
 @pytest.mark.parametrize("name", FORMATS)

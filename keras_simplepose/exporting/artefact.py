@@ -25,10 +25,11 @@ class ExportFormat:
     """One format of exported files.
 
     Attributes:
-        plan: the artefacts of (configuration, model, metadata with decoding inside, output folder, how
-            photographs are read).
+        names: what it writes in the output folder, for (configuration, output folder).
+        plan: the artefacts of (configuration, model, metadata with decoding inside, output folder, reading).
         description: what it is.
     """
 
+    names: Callable[[ExportConfig, Path], list[str]]
     plan: Callable[[ExportConfig, keras.Model, ArtefactMetadata, Path, ImageReading], list[Artefact]]
     description: str

@@ -35,10 +35,10 @@ from keras_simplepose.utils.names import look_up
 
 
 def _of(module: Any) -> ExportFormat:
-    return ExportFormat(module.plan, module.__doc__)
+    return ExportFormat(module.names, module.plan, module.__doc__)
 
 
-# A new format is a module with `plan`, and a line here.
+# A new format is a module with `names` and `plan`, and a line here.
 FORMATS: dict[str, ExportFormat] = {
     "savedmodel": _of(saved_model),
     "tflite": _of(tflite),
@@ -71,13 +71,12 @@ def export(
     if proof.openvino:
         import_openvino()
     output, reading = Path(config.output), ImageReading(config.orientation)
-    model = in_float32(last_stage(load_model(config.model)))
-    artefacts = plan(config, protocol, model, output, reading)
     inputs = [config.model, config.calibration, config.calibration_annotations]
     check_outputs(
-        [output / name for name in (*(artefact.name for artefact in artefacts), REPORT)],
+        [output / name for name in (*_names(config, output), REPORT)],
         [*inputs, proof.proof_images, proof.proof_annotations],
     )
+    model = in_float32(last_stage(load_model(config.model)))
     is_new = not output.exists()
     try:
         output.mkdir(parents=True, exist_ok=True)
@@ -85,6 +84,7 @@ def export(
     except OSError as error:
         raise UserError(f"cannot write to {output}: {error.strerror or error}") from error
     try:
+        artefacts = plan(config, protocol, model, output, reading)
         for artefact in artefacts:
             artefact.write(_parent(staging / artefact.name))
         rows = _prove(proof, protocol, model, artefacts, staging, show, reading)
@@ -118,6 +118,11 @@ def in_float32(model: keras.Model) -> keras.Model:
     copy = model.__class__.from_config(replaced(model.get_config()))
     copy.set_weights(model.get_weights())
     return copy
+
+
+def _names(config: ExportConfig, output: Path) -> list[str]:
+    """The artefacts that the options ask for, by their paths below the output."""
+    return [file for name in config.format for file in look_up("format", name, FORMATS).names(config, output)]
 
 
 def plan(

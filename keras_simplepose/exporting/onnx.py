@@ -29,6 +29,11 @@ class _Crops(keras.Model):
         return endpoint(crops)
 
 
+def names(config: ExportConfig, output: Path) -> list[str]:
+    """One file."""
+    return [FILE_NAME]
+
+
 def plan(
     config: ExportConfig, model: keras.Model, whole: ArtefactMetadata, output: Path, reading: ImageReading
 ) -> list[Artefact]:

@@ -53,11 +53,16 @@ def endpoints(
     }
 
 
+def names(config: ExportConfig, output: Path) -> list[str]:
+    """The folder, under the version asked for or the next one."""
+    return [f"{FOLDER}/{config.version or next_version(output / FOLDER)}"]
+
+
 def plan(
     config: ExportConfig, model: keras.Model, whole: ArtefactMetadata, output: Path, reading: ImageReading
 ) -> list[Artefact]:
-    """One folder, under the version asked for or the next one."""
-    name = f"{FOLDER}/{config.version or next_version(output / FOLDER)}"
+    """One folder."""
+    (name,) = names(config, output)
     flags = (config.honour_orientation, config.jit_compile)
     return [Artefact(name, whole, lambda path: write_saved_model(model, path, whole, *flags))]
 

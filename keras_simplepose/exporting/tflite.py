@@ -29,6 +29,11 @@ def file_name(quantize: str) -> str:
     return f"pose_{'float32' if quantize == 'none' else quantize}.tflite"
 
 
+def names(config: ExportConfig, output: Path) -> list[str]:
+    """A file for each quantisation."""
+    return [file_name(quantize) for quantize in config.quantize]
+
+
 def plan(
     config: ExportConfig, model: keras.Model, whole: ArtefactMetadata, output: Path, reading: ImageReading
 ) -> list[Artefact]:
@@ -36,7 +41,11 @@ def plan(
     crops, artefacts = None, []
     if "int8" in config.quantize:
         crops = calibration_crops(
-            config.calibration, config.calibration_annotations, whole.spec, config.calibration_count, reading
+            config.calibration,
+            config.calibration_annotations,
+            whole.spec,
+            config.calibration_count,
+            reading,
         )
     for quantize in config.quantize:
         metadata = ArtefactMetadata(
