@@ -11,6 +11,7 @@ from keras_simplepose.config.exporting import ExportConfig, ProofConfig
 from keras_simplepose.config.network import ModelConfig
 from keras_simplepose.config.options import check
 from keras_simplepose.config.prediction import DetectionDataConfig, DetectorConfig, PredictConfig
+from keras_simplepose.config.tracking import TrackConfig, TrackEvaluationConfig, TrackingConfig
 from keras_simplepose.config.training import (
     AugmentationConfig,
     OptimizationConfig,
@@ -40,6 +41,9 @@ __all__ = [
     "ProofConfig",
     "RunConfig",
     "SyntheticDataConfig",
+    "TrackConfig",
+    "TrackEvaluationConfig",
+    "TrackingConfig",
     "TrainingConfig",
     "TrainingDataConfig",
     "check",

@@ -7,10 +7,10 @@ import numpy as np
 from keras_simplepose.core.arrays import namespace
 
 
-def oks_matrix(
+def joint_similarities(
     keypoints_a: np.ndarray, areas_a: np.ndarray, keypoints_b: np.ndarray, areas_b: np.ndarray, sigmas: np.ndarray
 ) -> np.ndarray:
-    """OKS between every pose of one set and every pose of another, over all K keypoints (as the release's NMS).
+    """How near each joint of every pose of one set is to that of every pose of another: exp(−d² / (2 area (2σ)²)).
 
     Args:
         keypoints_a: [N, K, 2] (x, y) in pixels.
@@ -20,11 +20,24 @@ def oks_matrix(
         sigmas: [K] OKS constants.
 
     Returns:
-        [N, M] float64 in [0, 1].
+        [N, M, K] float64 in [0, 1].
     """
     squared = np.square(keypoints_a[:, None] - keypoints_b[None]).sum(-1, dtype=np.float64)
     area = (areas_a[:, None] + areas_b[None]) / 2 + np.spacing(1.0)
-    return np.exp(-squared / (np.square(2 * np.asarray(sigmas)) * area[..., None] * 2)).mean(-1)
+    return np.exp(-squared / (np.square(2 * np.asarray(sigmas)) * area[..., None] * 2))
+
+
+def oks_matrix(
+    keypoints_a: np.ndarray, areas_a: np.ndarray, keypoints_b: np.ndarray, areas_b: np.ndarray, sigmas: np.ndarray
+) -> np.ndarray:
+    """OKS between every pose of one set and every pose of another, over all K keypoints (as the release's NMS).
+
+    Arguments as `joint_similarities`.
+
+    Returns:
+        [N, M] float64 in [0, 1].
+    """
+    return joint_similarities(keypoints_a, areas_a, keypoints_b, areas_b, sigmas).mean(-1)
 
 
 def nms(

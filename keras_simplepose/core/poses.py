@@ -1,6 +1,6 @@
-"""The result of prediction, which what draws and writes poses shares with what finds them."""
+"""The result of prediction and tracking, which what draws and writes poses shares with what finds them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -37,3 +37,34 @@ class Poses:
     def __len__(self) -> int:
         """The number of persons."""
         return len(self.keypoints)
+
+    def at(self, indices: np.ndarray) -> "Poses":
+        """Some of the persons, in the order of `indices` [M] (numbers, or a mask of all N)."""
+        return replace(
+            self,
+            keypoints=self.keypoints[indices],
+            scores=self.scores[indices],
+            boxes=self.boxes[indices],
+            reliable=self.reliable[indices],
+        )
+
+
+@dataclass(frozen=True)
+class TrackedPoses:
+    """The poses of one frame of a film, each with the id of its person.
+
+    Attributes:
+        poses: N poses.
+        ids: [N] int64, from 1; each occurs once in a frame, and belongs to one person through all frames.
+        propagated: [N] bool, no detector saw the person: its box comes from the frame before.
+        is_cut: the frame begins a new scene, so that no person before it is taken for one after it.
+    """
+
+    poses: Poses
+    ids: np.ndarray
+    propagated: np.ndarray
+    is_cut: bool = False
+
+    def __len__(self) -> int:
+        """The number of persons."""
+        return len(self.ids)
