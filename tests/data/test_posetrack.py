@@ -1,0 +1,102 @@
+import json
+
+import numpy as np
+import pytest
+from tracking_scenes import poses_of, standing
+
+from keras_simplepose.core.poses import TrackedPoses
+from keras_simplepose.data.posetrack import FILE_KEYPOINTS, JOINTS, read_films, write_tracks
+from keras_simplepose.utils.errors import UserError
+
+
+def content():
+    """A file of two frames; joint j of the person lies at (10 j + 1, 5)."""
+    keypoints = [value for j in range(17) for value in (10 * j + 1, 5, 1)]
+    person = {"image_id": 7, "track_id": 3, "keypoints": keypoints, "bbox_head": [1, 2, 30, 40], "scores": []}
+    images = [
+        {"id": 7, "file_name": "a/0.jpg", "vid_id": "v", "is_labeled": True}
+        | {"ignore_regions_x": [[0, 9, 9]], "ignore_regions_y": [[0, 0, 9]]},
+        {"id": 8, "file_name": "a/1.jpg", "vid_id": "v", "is_labeled": False},
+    ]
+    category = {"id": 1, "name": "person", "keypoints": list(FILE_KEYPOINTS)}
+    return {"images": images, "annotations": [person], "categories": [category]}
+
+
+def write(path, value):
+    path.write_text(json.dumps(value))
+    return path
+
+
+def test_joints_come_by_name_and_the_ears_are_left_out(tmp_path):
+    (film,) = read_films(write(tmp_path / "v.json", content()))
+    frame, other = film.frames.values()
+    assert film.name == "v" and list(film.frames) == ["a/0.jpg", "a/1.jpg"]
+    assert frame.points.shape == (1, 15, 2) and frame.ids.tolist() == [3]
+    for joint, name in enumerate(JOINTS):
+        assert frame.points[0, joint].tolist() == [10 * FILE_KEYPOINTS.index(name) + 1, 5]
+    assert frame.heads.tolist() == [[1, 2, 30, 40]]
+    assert np.isnan(frame.scores).all()
+    assert frame.ignored[0].tolist() == [[0, 0], [9, 0], [9, 9]]
+    assert len(other) == 0 and not other.labelled and frame.labelled
+
+
+def test_a_folder_of_files_and_several_videos_in_one(tmp_path):
+    write(tmp_path / "a.json", content())
+    other = content()
+    other["images"][0]["vid_id"], other["images"][1]["vid_id"] = "w", "x"
+    write(tmp_path / "b.json", other)
+    assert [film.name for film in read_films(tmp_path)] == ["v", "w", "x"]
+    assert [film.name for film in read_films(tmp_path, only_first=True)] == ["v", "w"]
+    write(tmp_path / "c.json", content())
+    with pytest.raises(UserError, match="video v is in several files"):
+        read_films(tmp_path)
+
+
+def test_tracks_survive_writing_and_reading(tmp_path):
+    poses = poses_of([standing(0, 0), standing(99, 0)])
+    poses.reliable[1, 9] = False  # The left wrist.
+    frames = [("0.jpg", TrackedPoses(poses, np.array([4, 12_345]), np.zeros(2, bool)))]
+    frames.append(("1.jpg", TrackedPoses(poses_of([]), np.zeros(0, int), np.zeros(0, bool))))
+    write_tracks(tmp_path / "tracks.json", "v", frames)
+    (film,) = read_films(tmp_path / "tracks.json")
+    first, second = film.frames.values()
+    assert first.ids.tolist() == [4, 12_345] and len(second) == 0 and second.labelled
+    nose, neck, wrist = (JOINTS.index(name) for name in ("nose", "head_bottom", "left_wrist"))
+    np.testing.assert_allclose(first.points[0, nose], standing(0, 0)[0], rtol=1e-6)
+    assert first.scores[0, nose] == pytest.approx(0.9)
+    # COCO has no neck, and the wrist was not found.
+    assert first.visible[0, neck] == 0 and first.visible[:, wrist].tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda value: value.pop("images"), "no list of images"),
+        (lambda value: value["images"][0].pop("file_name"), "KeyError: 'file_name'"),
+        (lambda value: value["images"].pop(0), "annotations of frame 7, which is not in its list"),
+        (lambda value: value["images"][1].update(file_name="a/0.jpg"), "listed twice"),
+        (lambda value: value["annotations"][0].pop("track_id"), "no track_id"),
+        (lambda value: value["annotations"][0]["keypoints"].pop(), "50 numbers as keypoints"),
+        (lambda value: value["annotations"][0].update(scores=[1]), "1 scores for 17"),
+        (lambda value: value["annotations"][0]["keypoints"].__setitem__(0, float("nan")), "no numbers"),
+        (lambda value: value["categories"][0]["keypoints"].__setitem__(0, "beak"), "lacks nose"),
+        (lambda value: value["images"][0].update(ignore_regions_x=[[1, 2, 3, 4]]), "not as PoseTrack's files are"),
+    ],
+)
+def test_faulty_files_end_in_one_line(tmp_path, change, message):
+    value = content()
+    change(value)
+    with pytest.raises(UserError, match=message):
+        read_films(write(tmp_path / "v.json", value))
+
+
+def test_an_empty_folder(tmp_path):
+    with pytest.raises(UserError, match=r"no \.json file"):
+        read_films(tmp_path)
+
+
+def test_files_of_posetrack18(shared_data):
+    folder = shared_data / "mmpose_tests/tests/data/posetrack18/annotations/val"
+    films = read_films(folder)
+    assert sorted(len(frame) for film in films for frame in film.frames.values()) == [1, 2, 11]
+    assert all(frame.ignored and (frame.heads[:, 2:] > 0).all() for film in films for frame in film.frames.values())
