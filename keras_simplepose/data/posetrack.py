@@ -1,6 +1,6 @@
-"""PoseTrack's JSON files of 2018 and 2021: annotated or tracked people in videos, read and written."""
+"""PoseTrack's JSON files of 2018 and 2021: annotated or tracked people in videos."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import numpy as np
 from keras_simplepose.core.poses import TrackedPoses
 from keras_simplepose.core.skeletons import POSETRACK15
 from keras_simplepose.utils.errors import UserError
-from keras_simplepose.utils.files import read_json, write_json
+from keras_simplepose.utils.files import read_json
 
 # The files' own order. The ears are never annotated, and evaluation leaves them out.
 FILE_KEYPOINTS = (
@@ -63,7 +63,7 @@ class FramePersons:
 
 @dataclass(eq=False)
 class Film:
-    """One video: its frames by file name, in order."""
+    """One video: its frames by file name, without folders, in order."""
 
     name: str
     frames: dict[str, FramePersons]
@@ -105,8 +105,8 @@ def _read_file(path: Path) -> Iterator[Film]:
         for image in content["images"]:
             number = int(image["id"] if "id" in image else image["frame_id"])
             known.add(number)
-            name = str(image["file_name"])
-            frames = films.setdefault(str(image.get("vid_id", Path(name).parent)), {})
+            place = Path(str(image["file_name"]))
+            name, frames = place.name, films.setdefault(str(image.get("vid_id", place.parent)), {})
             if name in frames:
                 raise UserError(f"{path}: image {name} is listed twice")
             rows = persons.get(number, [])
@@ -155,29 +155,13 @@ def _polygons(image: dict[str, Any]) -> list[np.ndarray]:
     return [np.stack([x, y], -1).astype(np.float64) for x, y in regions if len(x) > 2]
 
 
-def write_tracks(path: str | Path, video: str, frames: Iterable[tuple[str, TrackedPoses]]) -> None:
-    """Writes tracks as a PoseTrack18 results file.
-
-    Joints go by name; what a skeleton lacks (COCO's has neither neck nor head top) is written as not labelled, as are
-    unreliable joints.
-
-    Args:
-        path: the .json file.
-        video: its name in the file.
-        frames: name and poses of every frame, in order.
-    """
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
-    for number, (name, tracked) in enumerate(frames):
-        images.append({"id": number, "frame_id": number, "file_name": name, "vid_id": video, "is_labeled": True})
-        annotations += [_entry(tracked, row, number) for row in range(len(tracked))]
-    for number, entry in enumerate(annotations):
-        entry["id"] = number
-    category = {"supercategory": "person", "id": 1, "name": "person", "keypoints": list(FILE_KEYPOINTS)}
-    write_json(path, {"images": images, "annotations": annotations, "categories": [category]}, indent=None)
+def category() -> dict[str, Any]:
+    """The one category of a PoseTrack file."""
+    return {"supercategory": "person", "id": 1, "name": "person", "keypoints": list(FILE_KEYPOINTS)}
 
 
-def _entry(tracked: TrackedPoses, row: int, number: int) -> dict[str, Any]:
+def person_entry(tracked: TrackedPoses, row: int, number: int) -> dict[str, Any]:
+    """One person of a frame as an entry of a PoseTrack18 file, its own id left out."""
     poses, names = tracked.poses, tracked.poses.skeleton.keypoints
     keypoints: list[float] = []
     scores: list[float] = []

@@ -147,6 +147,8 @@ def _joined(truth: list[Film], found: list[Film], protocol: Protocol) -> list[tu
     """Every annotated video with the frames found in it."""
     videos = {film.name: film for film in truth}
     results = {film.name: film.frames for film in found}
+    if len(truth) == len(found) == 1:  # Of one video each, whatever tracker and annotators call it.
+        results = {truth[0].name: found[0].frames}
     for name, frames in results.items():
         if name not in videos:
             raise UserError(f"the results are of video {name}, which the annotations do not have")

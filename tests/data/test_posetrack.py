@@ -2,10 +2,8 @@ import json
 
 import numpy as np
 import pytest
-from tracking_scenes import poses_of, standing
 
-from keras_simplepose.core.poses import TrackedPoses
-from keras_simplepose.data.posetrack import FILE_KEYPOINTS, JOINTS, read_films, write_tracks
+from keras_simplepose.data.posetrack import FILE_KEYPOINTS, JOINTS, read_films
 from keras_simplepose.utils.errors import UserError
 
 
@@ -30,7 +28,7 @@ def write(path, value):
 def test_joints_come_by_name_and_the_ears_are_left_out(tmp_path):
     (film,) = read_films(write(tmp_path / "v.json", content()))
     frame, other = film.frames.values()
-    assert film.name == "v" and list(film.frames) == ["a/0.jpg", "a/1.jpg"]
+    assert film.name == "v" and list(film.frames) == ["0.jpg", "1.jpg"]
     assert frame.points.shape == (1, 15, 2) and frame.ids.tolist() == [3]
     for joint, name in enumerate(JOINTS):
         assert frame.points[0, joint].tolist() == [10 * FILE_KEYPOINTS.index(name) + 1, 5]
@@ -50,22 +48,6 @@ def test_a_folder_of_files_and_several_videos_in_one(tmp_path):
     write(tmp_path / "c.json", content())
     with pytest.raises(UserError, match="video v is in several files"):
         read_films(tmp_path)
-
-
-def test_tracks_survive_writing_and_reading(tmp_path):
-    poses = poses_of([standing(0, 0), standing(99, 0)])
-    poses.reliable[1, 9] = False  # The left wrist.
-    frames = [("0.jpg", TrackedPoses(poses, np.array([4, 12_345]), np.zeros(2, bool)))]
-    frames.append(("1.jpg", TrackedPoses(poses_of([]), np.zeros(0, int), np.zeros(0, bool))))
-    write_tracks(tmp_path / "tracks.json", "v", frames)
-    (film,) = read_films(tmp_path / "tracks.json")
-    first, second = film.frames.values()
-    assert first.ids.tolist() == [4, 12_345] and len(second) == 0 and second.labelled
-    nose, neck, wrist = (JOINTS.index(name) for name in ("nose", "head_bottom", "left_wrist"))
-    np.testing.assert_allclose(first.points[0, nose], standing(0, 0)[0], rtol=1e-6)
-    assert first.scores[0, nose] == pytest.approx(0.9)
-    # COCO has no neck, and the wrist was not found.
-    assert first.visible[0, neck] == 0 and first.visible[:, wrist].tolist() == [1, 0]
 
 
 @pytest.mark.parametrize(

@@ -254,7 +254,7 @@ def test_bad_annotations_and_unknown_frames():
     with pytest.raises(UserError, match="frame 000010.jpg of video film, which the annotations do not list"):
         measure(film(11))
     with pytest.raises(UserError, match="video other, which"):
-        measure(film(name="other"))
+        evaluate_films([film()], [film(), film(name="other")], "corrected")
     with pytest.raises(UserError, match="no labelled frame"):
         measure(film(), truth=Film("film", {name: FramePersons.gathered([], [], False) for name in film().frames}))
 

@@ -1,0 +1,117 @@
+"""Tracks written as they come, in PoseTrack18's form and as MOTChallenge's table; poses read for tracking."""
+
+import contextlib
+import csv
+import json
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from keras_simplepose.core.poses import Poses, TrackedPoses
+from keras_simplepose.core.skeletons import Skeleton
+from keras_simplepose.data.posetrack import category, person_entry
+from keras_simplepose.tracking.similarity import joint_boxes
+from keras_simplepose.utils.errors import UserError
+from keras_simplepose.utils.files import atomic_path, read_json
+
+JSON_NAME, CSV_NAME = "tracks.json", "tracks.csv"
+
+
+class TrackFiles:
+    """`tracks.json` (PoseTrack18) and `tracks.csv` (MOTChallenge) in a folder; both appear once closed.
+
+    The table has a line a person and frame: frame from 1, id, box left, top, width, height, score, −1, −1, −1.
+    Persons go to the disk frame by frame, so that memory holds a few bytes a frame. In the JSON, joints go by name;
+    what a skeleton lacks (COCO's has neither neck nor head top) is written as not labelled, as are unreliable joints.
+    """
+
+    def __init__(self, folder: Path, video: str):
+        """Prepares them for a video of this name."""
+        self._paths, self._video, self._stack = (folder / JSON_NAME, folder / CSV_NAME), video, contextlib.ExitStack()
+        self._images: list[str] = []
+        self._persons = 0
+
+    def __enter__(self) -> "TrackFiles":
+        """Begins to write.
+
+        Raises:
+            UserError: the folder cannot be written to.
+        """
+        with self._stack:
+            json_path, csv_path = (self._stack.enter_context(atomic_path(path)) for path in self._paths)
+            self._json = self._stack.enter_context(open(json_path, "w"))
+            self._csv = csv.writer(self._stack.enter_context(open(csv_path, "w", newline="")))
+            self._json.write('{"annotations": [')
+            self._stack = self._stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Ends both, or removes them after an error."""
+        if error is None:
+            images = [
+                {"id": number, "frame_id": number, "file_name": name, "vid_id": self._video, "is_labeled": True}
+                for number, name in enumerate(self._images)
+            ]
+            rest = json.dumps({"images": images, "categories": [category()]})
+            self._json.write("\n], " + rest[1:] + "\n")
+        self._stack.__exit__(kind, error, trace)
+
+    def write(self, name: str, tracked: TrackedPoses) -> None:
+        """Appends a frame of this name."""
+        number = len(self._images)
+        self._images.append(name)
+        for row in range(len(tracked)):
+            entry = person_entry(tracked, row, number) | {"id": self._persons}
+            self._json.write((",\n" if self._persons else "\n") + json.dumps(entry, allow_nan=False))
+            self._persons += 1
+            box = [f"{value:.2f}" for value in tracked.poses.boxes[row]]
+            self._csv.writerow(
+                [number + 1, int(tracked.ids[row]), *box, f"{tracked.poses.scores[row]:.4f}", -1, -1, -1]
+            )
+
+
+class PoseResults:
+    """Keypoint results of COCO's form, by frame: what `predict` writes as poses.json."""
+
+    def __init__(self, path: str | Path, skeleton: Skeleton, margin: float):
+        """Reads the file.
+
+        Args:
+            path: a list of `image_id` (the frame's number from 0), `keypoints` [K · 3] (x, y, score) and `score`.
+            skeleton: of the poses.
+            margin: by which the joints' box is extended where an entry has no `bbox`.
+
+        Raises:
+            UserError: the file is faulty, or of another skeleton.
+        """
+        self._skeleton, self._margin, count = skeleton, margin, 3 * len(skeleton.keypoints)
+        self._frames: dict[int, list[dict[str, Any]]] = {}
+        entries = read_json(path)
+        if not isinstance(entries, list):
+            raise UserError(f"{path}: not a list of keypoint results")
+        for place, entry in enumerate(entries):
+            try:
+                values = np.array(entry["keypoints"], np.float32)
+                frame, score = int(entry["image_id"]), float(entry.get("score", 1))
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                raise UserError(f"{path}: entry {place} is no keypoint result ({error})") from error
+            if values.shape != (count,):
+                raise UserError(f"{path}: entry {place} has {values.size} numbers; {skeleton.name} has {count}")
+            box = entry.get("bbox")
+            self._frames.setdefault(frame, []).append({"keypoints": values, "score": score, "box": box})
+        self.last = max(self._frames, default=-1)
+
+    def __call__(self, index: int) -> Poses:
+        """The poses of a frame, counted from 0."""
+        entries = self._frames.get(index, [])
+        shape = (len(entries), len(self._skeleton.keypoints), 3)
+        keypoints = np.array([entry["keypoints"] for entry in entries], np.float32).reshape(shape)
+        finite = np.isfinite(keypoints).all(-1)
+        spanned = joint_boxes(np.nan_to_num(keypoints[..., :2]), finite, self._margin)
+        boxes = [own if entry["box"] is None else entry["box"] for entry, own in zip(entries, spanned, strict=True)]
+        scores = np.array([entry["score"] for entry in entries], np.float32)
+        return Poses(keypoints, scores, np.array(boxes, np.float32).reshape(-1, 4), finite, self._skeleton)
