@@ -15,6 +15,7 @@ SUITES = {
     "training": ("training", "training_benchmark"),
     "export": ("exported", "export_benchmark"),
     "video": ("video", "video_benchmark"),
+    "tracking": ("tracking", "tracking_benchmark"),
 }
 
 

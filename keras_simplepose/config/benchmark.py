@@ -13,8 +13,8 @@ class BenchmarkConfig:
     suites: tuple[str, ...] = option(
         ("input", "training"),
         "what to measure",
-        choices=("input", "training", "export", "video"),
-        lengths=range(1, 5),
+        choices=("input", "training", "export", "video", "tracking"),
+        lengths=range(1, 6),
         distinct=True,
     )
     rounds: int = option(3, "measurements of each kind, taken in turns; their median counts", minimum=1)
@@ -55,4 +55,7 @@ class BenchmarkConfig:
     detector: str = option("", "YOLOX .onnx file; without it no detector runs", only_with={"suites": "video"})
     frames: int = option(
         120, "frames of the rendered 1080p video of two people", minimum=1, only_with={"suites": "video"}
+    )
+    tracking_frames: int = option(
+        120, "frames of each of the rendered films of five people", minimum=2, only_with={"suites": "tracking"}
     )

@@ -12,8 +12,8 @@ import tqdm
 
 from keras_simplepose.config import TrackConfig
 from keras_simplepose.core.poses import TrackedPoses
-from keras_simplepose.media.output import VideoFile
 from keras_simplepose.media.source import Frame, Source
+from keras_simplepose.media.video import VideoFile
 from keras_simplepose.tracking.files import TrackFiles
 from keras_simplepose.tracking.smoothing import OneEuroSmoother
 from keras_simplepose.utils.stages import Clock, prefetch
@@ -95,7 +95,7 @@ def track_source(source: Source, follow: Follow, config: TrackConfig, progress: 
         items = prefetch(summary.clock.stage(stage, run, items))
     with contextlib.ExitStack() as stack:
         files = stack.enter_context(TrackFiles(output, name))
-        video = stack.enter_context(VideoFile(output / name, rate)) if config.draw else None
+        video = stack.enter_context(VideoFile(output / f"{name}.mp4", rate, config.input)) if config.draw else None
         bar = stack.enter_context(tqdm.tqdm(desc="tracking", total=total, unit=" frames", disable=not progress))
         results = stack.enter_context(contextlib.closing(items))
         if source.kind == "camera":
@@ -104,7 +104,7 @@ def track_source(source: Source, follow: Follow, config: TrackConfig, progress: 
             with summary.clock.busy("write"):
                 files.write(frame.name, tracked)
                 if video is not None:
-                    video.write(drawing)
+                    video.write(drawing, frame.seconds)
             summary.frames, summary.persons = summary.frames + 1, summary.persons + len(tracked)
             summary.ids = max(summary.ids, int(tracked.ids.max(initial=0)))  # They are given in turn, from 1.
             summary.cuts += tracked.is_cut

@@ -166,7 +166,8 @@ class PoseTracker:
         boxes, scores = [detected.boxes[strong].astype(np.float64)], [detected.scores[strong].astype(np.float64)]
         if config.propagate and moved and self._queue and len(self._queue[-1]):
             last = self._queue[-1]
-            means = np.where(last.valid, last.scores, 0).sum(1) / last.valid.sum(1)
+            # Of all joints: the mean of those above a threshold is always above it, and would keep ghosts.
+            means = np.where(np.isfinite(last.scores), last.scores, 0).mean(1)
             alive = np.array([self._unseen[int(person)] < config.propagation_limit for person in last.ids], bool)
             # A box without width has no area to look at.
             spanned = joint_boxes(last.moved, last.valid, config.propagation_margin)
