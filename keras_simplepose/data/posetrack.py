@@ -52,13 +52,12 @@ class FramePersons:
     def gathered(cls, rows: list[tuple], ignored: list[np.ndarray], labelled: bool) -> "FramePersons":
         """Of (points, visible, scores, id, head) of each person."""
         count = len(rows)
-        columns = list(zip(*rows, strict=True)) if rows else [[]] * 5
+        columns: list[Any] = list(zip(*rows, strict=True)) if rows else [[]] * 5
         shapes = ((count, 15, 2), (count, 15), (count, 15), (count,), (count, 4))
-        arrays = [
-            np.array(column, np.int64 if place == 3 else np.float64).reshape(shape)
-            for place, (column, shape) in enumerate(zip(columns, shapes, strict=True))
-        ]
-        return cls(*arrays, ignored, labelled)
+        points, visible, scores, ids, heads = (
+            np.array(column, np.float64).reshape(shape) for column, shape in zip(columns, shapes, strict=True)
+        )
+        return cls(points, visible, scores, ids.astype(np.int64), heads, ignored, labelled)
 
 
 @dataclass(eq=False)

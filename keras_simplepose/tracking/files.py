@@ -110,7 +110,7 @@ class PoseResults:
         entries = self._frames.get(index, [])
         shape = (len(entries), len(self._skeleton.keypoints), 3)
         keypoints = np.array([entry["keypoints"] for entry in entries], np.float32).reshape(shape)
-        finite = np.isfinite(keypoints).all(-1)
+        finite = np.all(np.isfinite(keypoints), axis=-1)
         spanned = joint_boxes(np.nan_to_num(keypoints[..., :2]), finite, self._margin)
         boxes = [own if entry["box"] is None else entry["box"] for entry, own in zip(entries, spanned, strict=True)]
         scores = np.array([entry["score"] for entry in entries], np.float32)

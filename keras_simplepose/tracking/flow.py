@@ -30,7 +30,7 @@ def dis_flow() -> FlowEstimator:
         padding = (0, max(0, least - height), 0, max(0, least - width), cv2.BORDER_REPLICATE)
         if any(padding[:4]):
             first, second = cv2.copyMakeBorder(first, *padding), cv2.copyMakeBorder(second, *padding)
-        return search.calc(first, second, None)[:height, :width]
+        return search.calc(first, second, np.zeros((*first.shape, 2), np.float32))[:height, :width]
 
     return estimate
 
@@ -39,7 +39,9 @@ def farneback_flow() -> FlowEstimator:
     """Farnebäck's polynomial expansion, three levels, windows of 15 pixels."""
 
     def estimate(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        return cv2.calcOpticalFlowFarneback(first, second, None, 0.5, 3, 15, 3, 5, 1.2, 0)
+        return cv2.calcOpticalFlowFarneback(
+            first, second, np.zeros((*first.shape, 2), np.float32), 0.5, 3, 15, 3, 5, 1.2, 0
+        )
 
     return estimate
 

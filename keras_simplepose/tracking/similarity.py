@@ -54,7 +54,7 @@ def joint_boxes(points: np.ndarray, valid: np.ndarray, margin: float) -> np.ndar
     points, inside = np.asarray(points, np.float64), valid[..., None]
     first = np.where(inside, points, np.inf).min(1) if points.size else np.zeros((len(points), 2))
     last = np.where(inside, points, -np.inf).max(1) if points.size else np.zeros((len(points), 2))
-    some = valid.any(1)[:, None]
+    some = np.any(valid, axis=1, keepdims=True)
     first, last = np.where(some, first, np.nan), np.where(some, last, np.nan)
     size = last - first
     return np.concatenate([first - size * margin / 2, size * (1 + margin)], -1)

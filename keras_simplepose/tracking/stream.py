@@ -90,7 +90,7 @@ def track_source(source: Source, follow: Follow, config: TrackConfig, progress: 
         for frame, tracked in found:
             yield frame, tracked, drawer(frame.image, tracked) if config.draw else None
 
-    items: Iterator[Any] = iter(())
+    items: Any = iter(())
     for stage, run in (("decode", decode), ("track", track), ("draw", draw)):
         items = prefetch(summary.clock.stage(stage, run, items))
     with contextlib.ExitStack() as stack:

@@ -17,7 +17,7 @@ from keras_simplepose.tracking.similarity import box_iou, greedy_matches, joint_
 from keras_simplepose.utils.errors import UserError
 
 # From a frame, boxes [N, 4] in it and their scores [N] to a pose for each; a `PosePredictor` is one.
-FindPoses = Callable[[np.ndarray, np.ndarray, np.ndarray], Poses]
+FindPoses = Callable[[np.ndarray, np.ndarray, np.ndarray], Any]
 # From a frame to the persons a detector finds in it.
 FindPersons = Callable[[np.ndarray], PersonBoxes]
 
@@ -205,7 +205,7 @@ class PoseTracker:
         tracks, similarity = self._similarities(now, sigmas)
         for row, column in greedy_matches(similarity, config.minimum_similarity):
             now.ids[column] = tracks[row]
-        for column in np.flatnonzero(now.ids == 0):
+        for column in np.flatnonzero(now.ids == 0).tolist():
             now.ids[column] = next(self._new_ids)
         self._queue.append(now)
         self._count_unseen(now.ids, propagated, detected)

@@ -98,6 +98,6 @@ def _annotated(
             seen.append(person)
             boxes.append(cv2.boundingRect(silhouette))
     rows = np.array(seen, np.int64)
-    inside = ((points >= 0) & (points <= np.array(labels.shape[::-1]) - 1)).all(-1)
+    inside = np.all((points >= 0) & (points <= np.array(labels.shape[::-1]) - 1), axis=-1)
     table = np.array(boxes, np.float64).reshape(-1, 4)
     return FilmFrame(image, rows + 1, points[rows], table, inside[rows], heights[rows])
