@@ -33,7 +33,9 @@ class ModelConfig:
         only_with=NEW_SIMPLE,
     )
     backbone_weights: str = option(
-        "imagenet", "imagenet, none, or a file of weights for the backbone", only_with=NEW_SIMPLE
+        "imagenet",
+        "imagenet, none, or a file of weights for the backbone: PyTorch's, Keras's, or an .npz of folded convolutions",
+        only_with=NEW_SIMPLE,
     )
     alpha: float = option(
         1.0, "width multiplier of the MobileNets and of our own ResNets", above=0, only_with=NEW_SIMPLE
@@ -71,7 +73,12 @@ class ModelConfig:
         "how heatmaps are drawn and read: quarter_offset [paper] or dark [Zhang et al., CVPR 2020]",
         only_with=NEW_NETWORK,
     )
+    skip_connections: bool = option(
+        False,
+        "add the backbone's finer features to each transposed convolution's output, as U-Net [paper: no]",
+        only_with=NEW_SIMPLE,
+    )
     frozen_layers: tuple[str, ...] = option(
-        (), "layers whose names begin with one of these are not trained, batch norm too"
+        (), "layers whose names begin with one of these are not trained, batch norm too; * stands for anything"
     )
     initial_model: str = option("", "a .keras model to go on from, with its own architecture, frame and weights")

@@ -16,7 +16,7 @@ from keras_simplepose.utils.errors import UserError
 
 HEAD_DEVIATION = 0.001  # Standard deviation of the head's initial weights (paper's release).
 # Of `ModelConfig`, what this family has of its own.
-OPTIONS = ("backbone", "backbone_weights", "alpha", "deconv_filters", "deconv_kernels")
+OPTIONS = ("backbone", "backbone_weights", "alpha", "deconv_filters", "deconv_kernels", "skip_connections")
 
 
 def from_config(config: ModelConfig, precision: str = "float32") -> keras.Model:
@@ -32,6 +32,7 @@ def from_config(config: ModelConfig, precision: str = "float32") -> keras.Model:
         codec=config.codec,
         alpha=config.alpha,
         precision=precision,
+        skip_connections=config.skip_connections,
     )
 
 
@@ -48,6 +49,7 @@ def build_pose_model(
     normalization: Normalization | None = None,
     precision: str = "float32",
     codec: str = "quarter_offset",
+    skip_connections: bool = False,
 ) -> keras.Model:
     """Builds the pose network as a functional Keras model.
 
@@ -63,13 +65,16 @@ def build_pose_model(
         normalization: of the pixels; None means the backbone's own.
         precision: a Keras dtype policy; the heatmaps are float32 under any.
         codec: a name in `core.codecs.CODECS`, by which the heatmaps are to be read.
+        skip_connections: whether each transposed convolution's output is joined by the backbone's features of that
+            resolution, as in U-Net.
 
     Returns:
         A model from crops [B, H, W, 3], RGB of 0–255 (uint8 or float), to heatmaps [B, h, w, K] float32 with
         h = H · 2^n / 32 for n transposed convolutions. `pose_spec(model)` gives its specification.
 
     Raises:
-        UserError: an unknown backbone or codec, a size that is no multiple of 32, an unsupported kernel.
+        UserError: an unknown backbone or codec, a size that is no multiple of 32, an unsupported kernel, or skip
+            connections to a resolution at which the backbone has no features.
 
     Example:
         >>> from keras_simplepose import build_pose_model
@@ -91,8 +96,9 @@ def build_pose_model(
             inputs
         )
         x = entry.build(x, backbone_weights, alpha)
+        finer = _finer_features(inputs, x, len(deconv_filters)) if skip_connections else [None] * len(deconv_filters)
         for index, (filters, kernel) in enumerate(zip(deconv_filters, deconv_kernels, strict=True)):
-            x = _deconv_block(x, filters, kernel, index)
+            x = _deconv_block(x, filters, kernel, index, finer[index])
         spec = PoseSpec(skeleton, (input_size[0], input_size[1]), (x.shape[1], x.shape[2]), sigma, codec)
         x = layers.Conv2D(
             len(skeleton.keypoints), 1, kernel_initializer=_head_initializer(), dtype="float32", name="final_layer"
@@ -105,8 +111,27 @@ def build_pose_model(
     return model
 
 
-def _deconv_block(x: Any, filters: int, kernel: int, index: int) -> Any:
-    """Transposed convolution of stride 2, batch normalisation, ReLU; named and aligned as in the release."""
+def _finer_features(inputs: Any, features: Any, count: int) -> list[Any]:
+    """The backbone's last features at each of `count` doublings of the resolution of its output, coarsest first."""
+    height, width = features.shape[1:3]
+    layers_in_order = keras.Model(inputs, features).layers
+    found = []
+    for doubling in range(1, count + 1):
+        size = (height * 2**doubling, width * 2**doubling)
+        fitting = [layer.output for layer in layers_in_order if tuple(layer.output.shape[1:3]) == size]
+        if not fitting or size == tuple(inputs.shape[1:3]):
+            raise UserError(
+                f"skip_connections: the backbone has no features of {size[0]}×{size[1]}; fewer deconv_filters"
+            )
+        found.append(fitting[-1])
+    return found
+
+
+def _deconv_block(x: Any, filters: int, kernel: int, index: int, finer: Any | None) -> Any:
+    """Transposed convolution of stride 2, batch normalisation, ReLU; named and aligned as in the release.
+
+    Finer features, if given, are projected, normalised and added before the ReLU.
+    """
     name = f"deconv_layers.{3 * index}"
     # PyTorch's kernel 3 (padding 1, output padding 1) starts one pixel later than Keras's "same".
     x = layers.Conv2DTranspose(
@@ -120,7 +145,13 @@ def _deconv_block(x: Any, filters: int, kernel: int, index: int) -> Any:
     )(x)
     if kernel == 3:
         x = layers.Cropping2D(((1, 0), (1, 0)), name=f"{name}.crop")(x)
-    return layers.ReLU(name=f"deconv_layers.{3 * index + 2}")(batch_norm(x, f"deconv_layers.{3 * index + 1}"))
+    x = batch_norm(x, f"deconv_layers.{3 * index + 1}")
+    if finer is not None:
+        lateral = layers.Conv2D(
+            filters, 1, use_bias=False, kernel_initializer=_head_initializer(), name=f"skip_layers.{2 * index}"
+        )(finer)
+        x = layers.Add(name=f"skip_layers.{2 * index}.add")([x, batch_norm(lateral, f"skip_layers.{2 * index + 1}")])
+    return layers.ReLU(name=f"deconv_layers.{3 * index + 2}")(x)
 
 
 def _head_initializer() -> keras.initializers.Initializer:

@@ -1,6 +1,7 @@
 """The network of a run: new, or an earlier one to go on from."""
 
 import dataclasses
+import fnmatch
 from pathlib import Path
 
 import keras
@@ -10,6 +11,7 @@ from keras_simplepose.conversion.converter import load_backbone_weights
 from keras_simplepose.conversion.torch_files import is_checkpoint
 from keras_simplepose.models.build import build_from_config, check_options
 from keras_simplepose.models.files import load_model
+from keras_simplepose.models.folded_weights import is_folded
 from keras_simplepose.models.stages import pose_spec
 from keras_simplepose.utils.errors import UserError
 
@@ -22,7 +24,7 @@ def build_network(config: TrainingConfig) -> keras.Model:
     """
     network = _initial_network(config.model) if config.model.initial_model else _new_network(config)
     for prefix in config.model.frozen_layers:
-        layers = [layer for layer in network.layers if layer.name.startswith(prefix)]
+        layers = [layer for layer in network.layers if fnmatch.fnmatchcase(layer.name, f"{prefix}*")]
         if not layers:
             raise UserError(f"frozen_layers: no layer of {network.name} begins with {prefix!r}")
         for layer in layers:
@@ -44,10 +46,11 @@ def _new_network(config: TrainingConfig) -> keras.Model:
     model, weights = config.model, config.model.backbone_weights
     check_options(model)
     foreign = weights not in ("", "none", "imagenet") and is_checkpoint(weights)
+    folded = is_folded(weights)  # Set later: it takes crops of the training data.
     if weights not in ("", "none", "imagenet") and not Path(weights).is_file():
         raise UserError(f"backbone_weights {weights}: no such file; imagenet and none are the other choices")
     network = build_from_config(
-        dataclasses.replace(model, backbone_weights="none") if foreign else model, config.run.precision
+        dataclasses.replace(model, backbone_weights="none") if foreign or folded else model, config.run.precision
     )
     if foreign:
         print(load_backbone_weights(network, weights))

@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_simplepose.config import AugmentationConfig, TrainingConfig
 from keras_simplepose.data.persons import PersonSet
 from keras_simplepose.data.pipeline import ImageSource, PatchSource, training_dataset, validation_dataset
 from keras_simplepose.evaluation.evaluator import evaluate_predictor
+from keras_simplepose.models.folded_weights import is_folded, load_folded_weights
 from keras_simplepose.prediction.predictor import PosePredictor
 from keras_simplepose.training.callbacks import EpochEvaluation, EpochReport, NonFiniteLossGuard
 from keras_simplepose.training.devices import make_strategy
@@ -23,6 +25,7 @@ from keras_simplepose.training.sources import damage_named, training_source, val
 from keras_simplepose.training.training_model import TrainingModel
 
 ADAM_BETAS = (0.9, 0.999)  # Paper's release.
+STATISTICS_CROPS = 512  # Training crops whose statistics batch normalisation begins with, where a file has none.
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,9 @@ def train(config: TrainingConfig) -> TrainingResult:
     with damage_named(source):
         jit_compile = choose_jit(config, trainer, batches, steps, strategy)
         examples = _examples(batches, config.run.picture_count)
+    if is_folded(config.model.backbone_weights) and not (first_epoch or config.model.initial_model):
+        with damage_named(source):
+            print(load_folded_weights(network, config.model.backbone_weights, _sample_crops(config, trainer, batches)))
     if first_epoch:
         trainer.load_weights(workdir / WEIGHTS_NAME)
         print(f"going on after epoch {first_epoch} of {config.optimization.epochs}")
@@ -105,6 +111,12 @@ def _training_batches(config: TrainingConfig, source: PatchSource, first_epoch: 
         config.data.shuffle_buffer,
         first_epoch,
     )
+
+
+def _sample_crops(config: TrainingConfig, trainer: TrainingModel, batches: tf.data.Dataset) -> list[np.ndarray]:
+    """Training crops, in batches, for the statistics of batch normalisation."""
+    count = -(-STATISTICS_CROPS // config.optimization.batch_size)
+    return [np.asarray(trainer.make_batch(batch)[0]) for batch in batches.take(count)]
 
 
 def _result(workdir: Path, report: EpochReport, source: PatchSource, validation: ImageSource | None) -> TrainingResult:

@@ -238,3 +238,26 @@ def test_the_skeleton_gives_the_number_of_heatmaps():
     model = build_pose_model(**SMALL, skeleton="mpii16")
     assert model.output_shape[-1] == 16 and pose_spec(model).skeleton == MPII16
     assert pose_spec(build_pose_model(**SMALL)).skeleton == COCO17
+
+
+def test_skip_connections_join_the_backbones_last_features_of_each_resolution():
+    options = SMALL | {"deconv_filters": (16, 12, 8), "deconv_kernels": (4, 4, 4)}
+    model = build_pose_model(**options, skip_connections=True)
+    heard = {0: "block_13_expand_relu", 2: "block_6_expand_relu", 4: "block_3_expand_relu"}
+    for index, name in heard.items():
+        assert model.get_layer(f"skip_layers.{index}").input is model.get_layer(name).output
+    assert model.output_shape == (None, 16, 16, 17)
+    assert model.count_params() > build_pose_model(**options).count_params()
+
+
+def test_skip_connections_need_features_of_the_resolution():
+    options = SMALL | {"deconv_filters": (8,) * 5, "deconv_kernels": (4,) * 5}
+    with pytest.raises(UserError, match="skip_connections: the backbone has no features of 64×64"):
+        build_pose_model(**options, skip_connections=True)
+
+
+def test_the_bottleneck_backbone_is_mobilenet_without_its_last_convolution():
+    whole = build_pose_model(**SMALL | {"backbone": "mobilenetv2"})
+    cut = build_pose_model(**SMALL | {"backbone": "mobilenetv2_bottleneck"})
+    missing = {layer.name for layer in whole.layers} - {layer.name for layer in cut.layers}
+    assert missing == {"Conv_1", "Conv_1_bn", "out_relu"}

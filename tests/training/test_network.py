@@ -1,5 +1,6 @@
 import dataclasses
 
+import keras
 import numpy as np
 import pytest
 from small_training import network
@@ -26,6 +27,10 @@ def test_frozen_layers_are_frozen():
     frozen = {layer.name for layer in built.layers if not layer.trainable}
     assert frozen == {layer.name for layer in built.layers if layer.name.startswith(("block_1_", "bn_Conv1"))}
     assert len(frozen) > 5
+    statistics = build_network(TrainingConfig(dataclasses.replace(MODEL, frozen_layers=("bn_", "*_BN"))))
+    frozen_layers = [layer for layer in statistics.layers if not layer.trainable]
+    assert len(frozen_layers) == 51
+    assert all(isinstance(layer, keras.layers.BatchNormalization) for layer in frozen_layers)
     with pytest.raises(UserError, match="no layer of pose_mobilenetv2 begins with 'blok'"):
         build_network(TrainingConfig(dataclasses.replace(MODEL, frozen_layers=("blok",))))
 

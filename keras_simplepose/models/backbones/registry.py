@@ -45,12 +45,15 @@ class Backbone:
     has_alpha: bool = False
 
 
-def _application(constructor: Callable[..., Any], takes_alpha: bool = False, **options: Any) -> Callable[..., Any]:
-    """The `build` of a keras.applications model."""
+def _application(
+    constructor: Callable[..., Any], takes_alpha: bool = False, last_layer: str = "", **options: Any
+) -> Callable[..., Any]:
+    """The `build` of a keras.applications model, up to a layer if one is named."""
 
     def build(x: Any, weights: str | None, alpha: float) -> Any:
         width = {"alpha": alpha} if takes_alpha else {}
-        return constructor(include_top=False, weights=weights, input_tensor=x, **options, **width).output
+        model = constructor(include_top=False, weights=weights, input_tensor=x, **options, **width)
+        return model.get_layer(last_layer).output if last_layer else model.output
 
     return build
 
@@ -76,6 +79,12 @@ BACKBONES: dict[str, Backbone] = {
         for style in (("pytorch", "caffe") if depth in BOTTLENECK_DEPTHS else ("pytorch",))
     },
     "mobilenetv2": Backbone(_application(applications.MobileNetV2, takes_alpha=True), _PLUS_MINUS_ONE, has_alpha=True),
+    # Without the last 1×1 convolution to 1280 channels, which costs a fifth of the weights and serves classification.
+    "mobilenetv2_bottleneck": Backbone(
+        _application(applications.MobileNetV2, takes_alpha=True, last_layer="block_16_project_BN"),
+        _PLUS_MINUS_ONE,
+        has_alpha=True,
+    ),
     "mobilenetv2_pytorch": Backbone(
         lambda x, weights, alpha: mobilenet_v2(x, alpha), Normalization(), has_imagenet_weights=False, has_alpha=True
     ),
