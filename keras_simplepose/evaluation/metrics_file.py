@@ -12,6 +12,7 @@ from keras_simplepose.core.spec import PoseSpec
 from keras_simplepose.data.persons import PersonSet
 from keras_simplepose.evaluation.coco_metrics import METRICS
 from keras_simplepose.evaluation.evaluator import EvaluationResult
+from keras_simplepose.models.files import model_path
 from keras_simplepose.utils.errors import UserError
 from keras_simplepose.utils.files import file_hash, write_json
 from keras_simplepose.version import VERSION
@@ -74,10 +75,10 @@ def _boxes(config: EvaluationDataConfig) -> str:
 
 
 def _describe_file(path: str) -> dict[str, str]:
-    if not Path(path).exists():
+    if not model_path(path).exists():
         raise UserError(f"{path}: no such file")
     try:
-        return {"path": path, "sha256": file_hash(path)}
+        return {"path": path, "sha256": file_hash(model_path(path))}
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
 

@@ -25,7 +25,7 @@ from keras_simplepose.exporting.proof import (
     with_precision,
 )
 from keras_simplepose.media.orientation import ImageReading, Orientation
-from keras_simplepose.models.files import load_model
+from keras_simplepose.models.files import load_model, model_path
 from keras_simplepose.models.stages import last_stage, pose_spec
 from keras_simplepose.prediction.exported_model import ArtefactMetadata, import_openvino
 from keras_simplepose.prediction.predictor import PosePredictor
@@ -195,7 +195,7 @@ def report(
     """What export_report.json says."""
     return {
         "model": config.model,
-        "model_sha256": file_hash(config.model),
+        "model_sha256": file_hash(model_path(config.model)),
         "flags": dataclasses.asdict(config) | dataclasses.asdict(proof) | dataclasses.asdict(protocol),
         "comparisons": [dataclasses.asdict(row) for row in rows],
     }

@@ -9,8 +9,8 @@ import h5py
 import keras
 import numpy as np
 
-from keras_simplepose.core.errors import UserError
-from keras_simplepose.core.files import atomic_path
+from keras_simplepose.utils.errors import UserError
+from keras_simplepose.utils.files import atomic_path
 
 _WEIGHTS = "model.weights.h5"  # Keras's name for the member of a .keras file.
 

@@ -8,9 +8,17 @@ from keras_simplepose.models.stages import pose_spec
 from keras_simplepose.utils.errors import UserError
 from keras_simplepose.utils.files import atomic_path
 
+SHIPPED = {"small": Path(__file__).parents[1] / "weights" / "small.keras"}  # docs/small.md is its card.
+
+
+def model_path(name: str | Path) -> Path:
+    """The file that a model's name or path stands for; a file of that very name comes before what the package ships."""
+    path = Path(name)
+    return path if path.exists() else SHIPPED.get(str(name), path)
+
 
 def load_model(path: str | Path) -> keras.Model:
-    """Loads a pose network from a .keras file.
+    """Loads a pose network from a .keras file, or one that the package ships by its name: `small`.
 
     Raises:
         UserError: the file is missing, damaged, or no pose network.
@@ -24,7 +32,7 @@ def load_model(path: str | Path) -> keras.Model:
         ...     load_model(f"{folder}/pose.keras").name
         'pose_mobilenetv2'
     """
-    path = Path(path)
+    path = model_path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such model file")
     try:

@@ -74,6 +74,7 @@ def build(path):
         deconv_kernels=model.deconv_kernels,
         sigma=model.sigma,
         alpha=model.alpha,
+        skip_connections=model.skip_connections,
     )
 
 

@@ -3,9 +3,9 @@ import zipfile
 import numpy as np
 import pytest
 
-from keras_simplepose.core.errors import UserError
+from keras_simplepose import build_pose_model, load_model, pose_spec, save_model
 from keras_simplepose.models.compact import save_compact_model
-from keras_simplepose.models.pose import build_pose_model, load_model, pose_spec, save_model
+from keras_simplepose.utils.errors import UserError
 
 OPTIONS = {"alpha": 0.35, "input_size": (64, 64), "deconv_filters": (16,), "deconv_kernels": (4,)}
 
