@@ -9,7 +9,10 @@ from typing import Any, Literal
 from keras_simplepose.config.network import ModelConfig
 from keras_simplepose.config.options import Condition, option, same
 
-ANY_MODEL = "the model: a .keras file, small (the shipped one), or what export made: a .tflite or .onnx file, a SavedModel's folder"
+ANY_MODEL = (
+    "the model: a .keras file, small (the shipped one), or what export made of one: a .tflite or .onnx file, or a "
+    "SavedModel's folder"
+)
 SKIP_DAMAGED = "leave out images that cannot be read, count and list them, instead of stopping"
 TRUST_KEYPOINT_ORDER = "take the annotations' keypoints in their order, though their names contradict the skeleton's"
 BOXES_FROM_KEYPOINTS = "where an annotation lacks its box, take 1.25 times the extent of its labelled keypoints"

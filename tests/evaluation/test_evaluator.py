@@ -63,7 +63,9 @@ def test_results_are_coco_results(data):
 def test_every_image_is_read_once_and_batches_are_filled(data, monkeypatch):
     read = []
     monkeypatch.setattr(
-        data_set_prediction, "read_image", lambda path, size: read.append(path) or images_module.read_image(path, size)
+        data_set_prediction,
+        "read_image",
+        lambda path, *arguments: read.append(path) or images_module.read_image(path, *arguments),
     )
     predictor = reading_predictor(data[0])
     evaluate(data, predictor=predictor)

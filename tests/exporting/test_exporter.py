@@ -77,16 +77,10 @@ def test_ap_is_measured_of_every_artefact_on_persons_read_once(exported, tmp_pat
     metrics = types.SimpleNamespace(metrics={"AP": precision})
     monkeypatch.setattr(evaluator, "evaluate_predictor", lambda *arguments, **options: metrics)
     annotations, images = make_synthetic_dataset(tmp_path / "set", 2, 1, workers=1)
-    config = ExportConfig(
-        model=str(exported / "pose.keras"),
-        output=str(tmp_path / "out"),
-        format=("onnx",),
-        proof_count=2,
-        proof_images=str(images),
-        proof_annotations=str(annotations),
-    )
+    config = ExportConfig(model=str(exported / "pose.keras"), output=str(tmp_path / "out"), format=("onnx",))
+    proof = ProofConfig(proof_count=2, proof_images=str(images), proof_annotations=str(annotations))
     shown = []
-    assert [row.average_precision for row in export(config, shown.append)] == [precision]
+    assert [row.average_precision for row in export(config, proof, show=shown.append)] == [precision]
     assert f"AP is {precision:.4f}" in shown[0] and len(read) == 1
 
 
@@ -100,14 +94,9 @@ def test_the_first_dimension_of_an_onnx_file_is_named_batch(exported):
 
 def test_files_are_proven_in_openvino_when_asked(exported, tmp_path):
     pytest.importorskip("openvino")
-    config = ExportConfig(
-        model=str(exported / "pose.keras"),
-        output=str(tmp_path / "out"),
-        format=("tflite", "onnx"),
-        proof_count=2,
-        openvino=True,
-    )
-    rows = {(row.artefact, row.signature): row for row in export(config, lambda text: None)}
+    config = ExportConfig(model=str(exported / "pose.keras"), output=str(tmp_path / "out"), format=("tflite", "onnx"))
+    proof = ProofConfig(proof_count=2, openvino=True)
+    rows = {(row.artefact, row.signature): row for row in export(config, proof, show=lambda text: None)}
     for name in ("pose_float32.tflite", "pose.onnx"):
         row = rows[name, "crops@openvino"]
         assert row.largest <= 0.01 and row.score <= NOISE and row.compared > 0.8 * row.points
