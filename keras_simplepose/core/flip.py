@@ -1,18 +1,19 @@
 """Mirror images: keypoints, heatmaps, and the flip test."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from keras import ops
 
+from keras_simplepose.core.arrays import Array
 
-def flip_keypoint_order(values: Any, flip_order: np.ndarray, axis: int) -> Any:
+
+def flip_keypoint_order(values: Array, flip_order: np.ndarray, axis: int) -> Array:
     """Swaps left and right along the keypoint axis; the coordinates themselves stay."""
     return ops.take(values, flip_order, axis=axis)
 
 
-def unflip_heatmaps(heatmaps: Any, flip_order: np.ndarray, shift: bool) -> Any:
+def unflip_heatmaps(heatmaps: Array, flip_order: np.ndarray, shift: bool) -> Array:
     """Brings the heatmaps of mirrored crops back to the frame of the originals.
 
     Args:
@@ -30,7 +31,7 @@ def unflip_heatmaps(heatmaps: Any, flip_order: np.ndarray, shift: bool) -> Any:
     return mirrored
 
 
-def flip_test(network: Callable[[Any], Any], crops: Any, flip_order: np.ndarray, shift: bool) -> Any:
+def flip_test(network: Callable[[Array], Array], crops: Array, flip_order: np.ndarray, shift: bool) -> Array:
     """The mean of the heatmaps of crops and of their mirror images, in one forward pass of 2B crops.
 
     Args:

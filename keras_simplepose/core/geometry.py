@@ -6,15 +6,14 @@ stride, exactly. Every function takes NumPy arrays or tensors and answers in kin
 """
 
 import math
-from typing import Any
 
-from keras_simplepose.core.arrays import namespace
+from keras_simplepose.core.arrays import Array, namespace
 
 BOX_PADDING = 1.25  # The release widens every box by this before cropping.
 HALF_BODY_PADDING = 1.5  # mmpose widens the box of half a body's keypoints by this instead.
 
 
-def box_to_crop(boxes: Any, input_size: tuple[int, int], padding: float = BOX_PADDING) -> tuple[Any, Any]:
+def box_to_crop(boxes: Array, input_size: tuple[int, int], padding: float = BOX_PADDING) -> tuple[Array, Array]:
     """The crop of a box: same centre, the shorter side widened to the input's aspect ratio, then padded.
 
     Args:
@@ -33,8 +32,8 @@ def box_to_crop(boxes: Any, input_size: tuple[int, int], padding: float = BOX_PA
 
 
 def points_to_crop(
-    points: Any, selected: Any, input_size: tuple[int, int], padding: float = HALF_BODY_PADDING
-) -> tuple[Any, Any]:
+    points: Array, selected: Array, input_size: tuple[int, int], padding: float = HALF_BODY_PADDING
+) -> tuple[Array, Array]:
     """The crop around some of a person's keypoints: that of the box they span.
 
     Args:
@@ -54,8 +53,8 @@ def points_to_crop(
 
 
 def crop_matrix(
-    center: Any, crop_width: Any, output_size: tuple[int, int], degrees: Any = None, flip: Any = None
-) -> Any:
+    center: Array, crop_width: Array, output_size: tuple[int, int], degrees: Array = None, flip: Array = None
+) -> Array:
     """The affine that takes image pixels to crop pixels.
 
     Args:
@@ -82,7 +81,7 @@ def crop_matrix(
     return ops.stack(rows, axis=-2)
 
 
-def invert(matrix: Any) -> Any:
+def invert(matrix: Array) -> Array:
     """The inverse of affines [..., 2, 3]; a singular one gives infinities or NaN."""
     ops = namespace(matrix)
     a, b, c = matrix[..., 0, 0], matrix[..., 0, 1], matrix[..., 0, 2]
@@ -93,14 +92,14 @@ def invert(matrix: Any) -> Any:
     return ops.stack([first, second], axis=-2) / determinant[..., None, None]
 
 
-def compose(outer: Any, inner: Any) -> Any:
+def compose(outer: Array, inner: Array) -> Array:
     """The affine [..., 2, 3] that applies `inner` first and `outer` to its result."""
     ops = namespace(outer, inner)
     linear = outer[..., :, :2]
     return ops.concatenate([linear @ inner[..., :, :2], linear @ inner[..., :, 2:] + outer[..., :, 2:]], axis=-1)
 
 
-def transform_points(matrix: Any, points: Any) -> Any:
+def transform_points(matrix: Array, points: Array) -> Array:
     """Applies affines [..., 2, 3] to points [..., P, 2] (x, y)."""
     ops = namespace(matrix, points)
     x, y = points[..., 0], points[..., 1]

@@ -1,10 +1,8 @@
 """Object keypoint similarity, the suppression of duplicates by it, and the score of a pose."""
 
-from typing import Any
-
 import numpy as np
 
-from keras_simplepose.core.arrays import namespace
+from keras_simplepose.core.arrays import Array, namespace
 
 
 def joint_similarities(
@@ -94,7 +92,7 @@ def _best_first(scores: np.ndarray) -> np.ndarray:
     return np.argsort(scores, kind="stable")[::-1]
 
 
-def pose_scores(box_scores: Any, maxima: Any, threshold: float) -> Any:
+def pose_scores(box_scores: Array, maxima: Array, threshold: float) -> Array:
     """The score of each pose: box score × mean of its heatmap maxima that exceed the threshold, 0 if none does.
 
     Args:

@@ -4,14 +4,13 @@ It is made of gathers, so it has an XLA kernel and TFLite built-ins; `ImageProje
 tensorflow-addons' `image.transform` used, has neither.
 """
 
-from typing import Any
-
 from keras import ops
 
+from keras_simplepose.core.arrays import Tensor
 from keras_simplepose.core.geometry import invert
 
 
-def warp(images: Any, matrices: Any, output_size: tuple[int, int], image_indices: Any = None) -> Any:
+def warp(images: Tensor, matrices: Tensor, output_size: tuple[int, int], image_indices: Tensor = None) -> Tensor:
     """Warps images by affines with bilinear interpolation; outside the image lies black.
 
     Args:
@@ -36,7 +35,7 @@ def warp(images: Any, matrices: Any, output_size: tuple[int, int], image_indices
     column = ops.reshape(ops.arange(output_size[1], dtype="float32"), (1, 1, -1))
     row = ops.reshape(ops.arange(output_size[0], dtype="float32"), (1, -1, 1))
 
-    def taps(coefficients: Any, size: Any) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+    def taps(coefficients: Tensor, size: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
         """Along one axis: (indices, weights) of the pixel before each point, and of the one after."""
         a, b, c = (coefficients[:, i, None, None] for i in range(3))
         # Two pixels outside is as black as a million, and converts to an integer safely.
@@ -45,7 +44,7 @@ def warp(images: Any, matrices: Any, output_size: tuple[int, int], image_indices
         fraction = position - before
         before = ops.cast(before, "int32")
 
-        def tap(index: Any, weight: Any) -> tuple[Any, Any]:
+        def tap(index: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
             inside = ops.logical_and(index >= 0, index < size)
             return ops.clip(index, 0, size - 1), ops.where(inside, weight, 0.0)
 
@@ -60,7 +59,9 @@ def warp(images: Any, matrices: Any, output_size: tuple[int, int], image_indices
     return output
 
 
-def warp_rounded(images: Any, matrices: Any, output_size: tuple[int, int], image_indices: Any = None) -> Any:
+def warp_rounded(
+    images: Tensor, matrices: Tensor, output_size: tuple[int, int], image_indices: Tensor = None
+) -> Tensor:
     """As `warp`, in whole grey levels: what `cv2.warpAffine` makes of bytes, halves to the even level as it does.
 
     Every crop that a network sees comes from here. The release's networks were trained and measured on bytes, and the

@@ -13,6 +13,7 @@ from keras import ops
 
 from keras_simplepose.config import AugmentationConfig
 from keras_simplepose.core import codecs
+from keras_simplepose.core.arrays import Tensor
 from keras_simplepose.core.flip import flip_keypoint_order
 from keras_simplepose.core.geometry import crop_matrix, points_to_crop, transform_points
 from keras_simplepose.core.spec import PoseSpec
@@ -33,18 +34,18 @@ class Transformation:
         half: [B] 1 for the upper body, −1 for the lower, 0 for the whole.
     """
 
-    scale: Any
-    degrees: Any
-    flip: Any
-    shift: Any
-    half: Any
+    scale: Tensor
+    degrees: Tensor
+    flip: Tensor
+    shift: Tensor
+    half: Tensor
 
     def to_dict(self) -> dict[str, Any]:
         """The fields by name, as tf.data carries them."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
 
-def draw_transformation(seed: Any, step: Any, batch_size: int, config: AugmentationConfig) -> Transformation:
+def draw_transformation(seed: Tensor, step: Tensor, batch_size: int, config: AugmentationConfig) -> Transformation:
     """Draws the transformations of one global batch.
 
     Args:
@@ -56,10 +57,10 @@ def draw_transformation(seed: Any, step: Any, batch_size: int, config: Augmentat
     key = tf.stack([tf.cast(seed, tf.int64), tf.cast(step, tf.int64)])
     keys = tf.unstack(tf.random.experimental.stateless_split(key, 8))
 
-    def normal(key: Any, deviation: float) -> Any:
+    def normal(key: Tensor, deviation: float) -> Tensor:
         return tf.random.stateless_normal([batch_size], key) * deviation
 
-    def chance(key: Any, probability: float) -> Any:
+    def chance(key: Tensor, probability: float) -> Tensor:
         return tf.cast(tf.random.stateless_uniform([batch_size], key) < probability, tf.float32)
 
     limit = 2 * config.rotation
@@ -81,7 +82,7 @@ def identity_transformation(batch_size: int) -> Transformation:
     return Transformation(tf.ones([batch_size]), zeros, zeros, tf.zeros([batch_size, 2]), zeros)
 
 
-def half_body_crop(batch: dict[str, Any], half: Any, spec: PoseSpec, minimum: int) -> tuple[Any, Any]:
+def half_body_crop(batch: dict[str, Any], half: Tensor, spec: PoseSpec, minimum: int) -> tuple[Tensor, Tensor]:
     """Replaces the crops of those drawn for it by the crop of the upper or lower body.
 
     Args:
@@ -107,7 +108,7 @@ def half_body_crop(batch: dict[str, Any], half: Any, spec: PoseSpec, minimum: in
 
 def apply_transformation(
     batch: dict[str, Any], transformation: Transformation, spec: PoseSpec, half_body_minimum: int = 0
-) -> tuple[Any, Any, Any]:
+) -> tuple[Tensor, Tensor, Tensor]:
     """Cuts the crops of a batch of patches under the drawn transformations.
 
     Args:
@@ -140,7 +141,7 @@ def apply_transformation(
 
 def training_batch(
     batch: dict[str, Any], transformation: Transformation, spec: PoseSpec, half_body_minimum: int = 0
-) -> tuple[Any, Any, Any]:
+) -> tuple[Tensor, Tensor, Tensor]:
     """Crops, target heatmaps and their weights for a batch of patches; arguments as `apply_transformation`.
 
     Returns:

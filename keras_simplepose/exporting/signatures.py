@@ -6,6 +6,7 @@ from typing import Any
 import tensorflow as tf
 from keras import ops
 
+from keras_simplepose.core.arrays import Tensor
 from keras_simplepose.core.geometry import box_to_crop
 from keras_simplepose.core.oks import pose_scores
 from keras_simplepose.core.spec import PoseSpec
@@ -18,7 +19,7 @@ Endpoint = tuple[Callable[..., dict[str, Any]], list[tf.TensorSpec]]
 _ANY_BOX = (0.0, 0.0, 1.0, 1.0)  # Stands for one that cannot be cropped, whose answer is thrown away.
 
 
-def usable_boxes(boxes: Any, image_size: tuple[Any, Any], spec: PoseSpec) -> Any:
+def usable_boxes(boxes: Tensor, image_size: tuple[Tensor, Tensor], spec: PoseSpec) -> Tensor:
     """Which boxes [N, 4] are finite, have an area, and have a crop that touches an image of (height, width): [N]."""
     center, crop_width = box_to_crop(boxes, spec.input_size, spec.box_padding)
     input_height, input_width = spec.input_size
@@ -30,7 +31,7 @@ def usable_boxes(boxes: Any, image_size: tuple[Any, Any], spec: PoseSpec) -> Any
     return good
 
 
-def _answer(keypoints: Any, maxima: Any, threshold: float, usable: Any = None) -> dict[str, Any]:
+def _answer(keypoints: Tensor, maxima: Tensor, threshold: float, usable: Tensor = None) -> dict[str, Any]:
     """Results by name; a person that was not usable, or whose numbers are not finite, is all zeros."""
     keypoints = ops.concatenate([keypoints, maxima[..., None]], axis=-1)
     finite = ops.all(ops.isfinite(keypoints), axis=(1, 2))
@@ -42,11 +43,11 @@ def _answer(keypoints: Any, maxima: Any, threshold: float, usable: Any = None) -
 
 
 def crops_endpoint(
-    network: Callable[[Any], Any], metadata: ArtefactMetadata, batch: int | None = None, dtype: str = "float32"
+    network: Callable[[Tensor], Tensor], metadata: ArtefactMetadata, batch: int | None = None, dtype: str = "float32"
 ) -> Endpoint:
     """Signature `crops`: [B, H, W, 3] RGB of 0–255 → keypoints [B, K, 3] in crop pixels, scores [B]."""
 
-    def crops(crops: Any) -> dict[str, Any]:
+    def crops(crops: Tensor) -> dict[str, Any]:
         keypoints, maxima = predict_crops(
             network, ops.cast(crops, "float32"), metadata.spec, metadata.protocol, metadata.gather_free
         )
@@ -55,14 +56,16 @@ def crops_endpoint(
     return crops, [tf.TensorSpec((batch, *metadata.spec.input_size, 3), dtype, name="crops")]
 
 
-def image_endpoint(network: Callable[[Any], Any], metadata: ArtefactMetadata, boxes: int | None = None) -> Endpoint:
+def image_endpoint(
+    network: Callable[[Tensor], Tensor], metadata: ArtefactMetadata, boxes: int | None = None
+) -> Endpoint:
     """Signature `image`: [H, W, 3] uint8 RGB and boxes [N, 4] → keypoints [N, K, 3] in its pixels, scores [N].
 
     A box that is not finite, has no area or lies off the image gives zeros, and does not touch the others.
     """
     spec = metadata.spec
 
-    def image(image: Any, boxes: Any) -> dict[str, Any]:
+    def image(image: Tensor, boxes: Tensor) -> dict[str, Any]:
         usable = usable_boxes(boxes, ops.shape(image)[:2], spec)
         boxes = ops.where(usable[:, None], boxes, ops.convert_to_tensor(_ANY_BOX, "float32"))
         keypoints, maxima = predict_boxes(network, image, boxes, spec, metadata.protocol, metadata.gather_free)
@@ -77,7 +80,7 @@ def image_endpoint(network: Callable[[Any], Any], metadata: ArtefactMetadata, bo
 def serving_endpoint(image: Callable[..., dict[str, Any]], honour_orientation: bool) -> Endpoint:
     """Signature `serving_default`: the same from one encoded photograph, `image` being the function above."""
 
-    def serving_default(image_bytes: Any, boxes: Any) -> dict[str, Any]:
+    def serving_default(image_bytes: Tensor, boxes: Tensor) -> dict[str, Any]:
         return image(decode_photograph(image_bytes, honour_orientation), boxes)
 
     return serving_default, [
@@ -86,10 +89,10 @@ def serving_endpoint(image: Callable[..., dict[str, Any]], honour_orientation: b
     ]
 
 
-def heatmaps_endpoint(network: Callable[[Any], Any], spec: PoseSpec, batch: int | None = None) -> Endpoint:
+def heatmaps_endpoint(network: Callable[[Tensor], Tensor], spec: PoseSpec, batch: int | None = None) -> Endpoint:
     """Signature `heatmaps`, the raw network: crops [B, H, W, 3] → heatmaps [B, h, w, K] float32."""
 
-    def heatmaps(crops: Any) -> dict[str, Any]:
+    def heatmaps(crops: Tensor) -> dict[str, Any]:
         return {"heatmaps": network(crops)}
 
     return heatmaps, [tf.TensorSpec((batch, *spec.input_size, 3), tf.float32, name="crops")]

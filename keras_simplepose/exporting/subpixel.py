@@ -13,6 +13,8 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
+from keras_simplepose.core.arrays import Tensor
+
 
 class SubpixelDeconvolution(layers.Layer):
     """A transposed convolution of stride 2 with the batch normalisation after it, as one plain convolution."""
@@ -44,7 +46,7 @@ class SubpixelDeconvolution(layers.Layer):
             for name, value in zip(("kernel", "bias"), values, strict=True)
         )
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """Maps [B, h, w, C] to [B, 2h, 2w, F]."""
         height, width = x.shape[1:3]
         if self._padded:
@@ -62,11 +64,11 @@ class SubpixelDeconvolution(layers.Layer):
 class _Nothing(layers.Layer):
     """In the place of a layer whose work is done elsewhere; takes whatever arguments that was called with."""
 
-    def call(self, x: Any, mask: Any = None) -> Any:
+    def call(self, x: Tensor, mask: Tensor = None) -> Tensor:
         return x
 
 
-def _constant(value: np.ndarray) -> Any:
+def _constant(value: np.ndarray) -> Tensor:
     return lambda shape, dtype=None: ops.convert_to_tensor(value, dtype)
 
 

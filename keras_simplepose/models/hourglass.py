@@ -4,12 +4,11 @@ Pre-activated residual blocks of 256 features, four halvings, one block at each 
 upsampling; each stack's features and heatmaps are added to the next one's input. Eight stacks are the paper's.
 """
 
-from typing import Any
-
 import keras
 from keras import layers
 
 from keras_simplepose.config import ModelConfig
+from keras_simplepose.core.arrays import Tensor
 from keras_simplepose.core.skeletons import Skeleton, load_skeleton
 from keras_simplepose.core.spec import PoseSpec
 from keras_simplepose.models.backbones.registry import Normalization
@@ -97,18 +96,18 @@ def build_hourglass(
     return keras.Model(inputs, outputs if stacks > 1 else outputs[0], name=f"pose_hourglass{stacks}")
 
 
-def _convolution(x: Any, filters: int, kernel: int, name: str, stride: int = 1) -> Any:
+def _convolution(x: Tensor, filters: int, kernel: int, name: str, stride: int = 1) -> Tensor:
     if stride > 1:
         x = layers.ZeroPadding2D(kernel // 2, name=f"{name}.pad")(x)
     padding = "valid" if stride > 1 else "same"
     return layers.Conv2D(filters, kernel, stride, padding=padding, kernel_initializer="he_normal", name=name)(x)
 
 
-def _activated(x: Any, name: str) -> Any:
+def _activated(x: Tensor, name: str) -> Tensor:
     return layers.ReLU(name=f"{name}.relu")(batch_norm(x, f"{name}.bn"))
 
 
-def _residual(x: Any, filters: int, name: str) -> Any:
+def _residual(x: Tensor, filters: int, name: str) -> Tensor:
     """Normalise, activate, convolve: 1×1 to half the channels, 3×3, 1×1 back."""
     shortcut = x if x.shape[-1] == filters else _convolution(x, filters, 1, f"{name}.shortcut")
     for number, (channels, kernel) in enumerate(((filters // 2, 1), (filters // 2, 3), (filters, 1)), start=1):
@@ -116,14 +115,14 @@ def _residual(x: Any, filters: int, name: str) -> Any:
     return layers.Add(name=f"{name}.add")([x, shortcut])
 
 
-def _stem(x: Any, features: int) -> Any:
+def _stem(x: Tensor, features: int) -> Tensor:
     """[B, H/4, W/4, features] of pixels."""
     x = _activated(_convolution(x, 64, 7, "stem.conv", stride=2), "stem")
     x = layers.MaxPooling2D(2, name="stem.pool")(_residual(x, 128, "stem.residual1"))
     return _residual(_residual(x, 128, "stem.residual2"), features, "stem.residual3")
 
 
-def _hourglass(x: Any, depth: int, name: str) -> Any:
+def _hourglass(x: Tensor, depth: int, name: str) -> Tensor:
     """Down to 2^−depth of the resolution and up again, with a block beside each level; the input's shape."""
     filters = x.shape[-1]
     beside = _residual(x, filters, f"{name}.beside{depth}")

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_simplepose.core.arrays import Tensor
 from keras_simplepose.core.spec import PoseSpec
 
 PACKAGE = "keras_simplepose"
@@ -46,7 +47,7 @@ class PixelNormalization(keras.layers.Layer):
         self.mean, self.std = tuple(map(float, mean)), tuple(map(float, std))
         self.channel_order = channel_order
 
-    def call(self, pixels: Any) -> Any:
+    def call(self, pixels: Tensor) -> Tensor:
         """Normalises pixels [B, H, W, 3], uint8 or float, of 0 to 255."""
         pixels = ops.cast(pixels, "float32")
         if self.channel_order == "bgr":
@@ -78,7 +79,7 @@ class Heatmaps(keras.layers.Layer):
         super().__init__(**(kwargs | {"dtype": "float32"}))
         self.spec = spec if isinstance(spec, PoseSpec) else PoseSpec.from_dict(spec)
 
-    def call(self, heatmaps: Any) -> Any:
+    def call(self, heatmaps: Tensor) -> Tensor:
         """Casts [B, h, w, K] to float32."""
         return ops.cast(heatmaps, "float32")
 

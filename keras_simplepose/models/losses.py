@@ -1,13 +1,13 @@
 """The training loss and the heatmap PCK shown beside it."""
 
-from typing import Any
-
 from keras import ops
+
+from keras_simplepose.core.arrays import Tensor
 
 PCK_DISTANCE = 0.5  # Of a tenth of the heatmap along each axis (paper's release, `accuracy`).
 
 
-def keypoint_mse(predictions: Any, targets: Any, weights: Any) -> Any:
+def keypoint_mse(predictions: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
     """Half the mean squared error between weighted heatmaps, per example.
 
     The mean over the batch equals the release's loss: its divisor is all heatmap pixels, not those of visible joints.
@@ -24,7 +24,7 @@ def keypoint_mse(predictions: Any, targets: Any, weights: Any) -> Any:
     return 0.5 * ops.mean(ops.square(difference), axis=(1, 2, 3))
 
 
-def heatmap_pck(predictions: Any, targets: Any, weights: Any) -> tuple[Any, Any]:
+def heatmap_pck(predictions: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     """Keypoints whose predicted maximum lies near the target's.
 
     Arguments as `keypoint_mse`.
@@ -35,7 +35,7 @@ def heatmap_pck(predictions: Any, targets: Any, weights: Any) -> tuple[Any, Any]
     """
     _, h, w, count = predictions.shape
 
-    def peak(heatmaps: Any) -> Any:
+    def peak(heatmaps: Tensor) -> Tensor:
         index = ops.argmax(ops.reshape(heatmaps, (-1, h * w, count)), axis=1)
         return ops.cast(ops.stack([index % w, index // w], axis=-1), "float32")
 

@@ -1,12 +1,12 @@
 """The Simple Baselines network: a backbone, transposed convolutions, heatmaps (paper section 2)."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 from keras import layers
 
 from keras_simplepose.config import ModelConfig
+from keras_simplepose.core.arrays import Tensor
 from keras_simplepose.core.skeletons import Skeleton, load_skeleton
 from keras_simplepose.core.spec import PoseSpec
 from keras_simplepose.models.backbones.registry import STRIDE, Normalization, get_backbone
@@ -111,7 +111,7 @@ def build_pose_model(
     return model
 
 
-def _finer_features(inputs: Any, features: Any, count: int) -> list[Any]:
+def _finer_features(inputs: Tensor, features: Tensor, count: int) -> list[Tensor]:
     """The backbone's last features at each of `count` doublings of the resolution of its output, coarsest first."""
     height, width = features.shape[1:3]
     layers_in_order = keras.Model(inputs, features).layers
@@ -127,7 +127,7 @@ def _finer_features(inputs: Any, features: Any, count: int) -> list[Any]:
     return found
 
 
-def _deconv_block(x: Any, filters: int, kernel: int, index: int, finer: Any | None) -> Any:
+def _deconv_block(x: Tensor, filters: int, kernel: int, index: int, finer: Tensor | None) -> Tensor:
     """Transposed convolution of stride 2, batch normalisation, ReLU; named and aligned as in the release.
 
     Finer features, if given, are projected, normalised and added before the ReLU.

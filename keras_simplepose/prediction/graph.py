@@ -4,18 +4,18 @@ All functions work on tensors, in graphs, and with dynamic numbers of images, pe
 """
 
 from collections.abc import Callable
-from typing import Any
 
 from keras import ops
 
 from keras_simplepose.config import EvaluationConfig
 from keras_simplepose.core import codecs, flip
+from keras_simplepose.core.arrays import Tensor
 from keras_simplepose.core.geometry import box_to_crop, crop_matrix, invert, transform_points
 from keras_simplepose.core.spec import PoseSpec
 from keras_simplepose.core.warp import warp_rounded
 
 
-def crop_persons(images: Any, boxes: Any, spec: PoseSpec, image_indices: Any) -> tuple[Any, Any]:
+def crop_persons(images: Tensor, boxes: Tensor, spec: PoseSpec, image_indices: Tensor) -> tuple[Tensor, Tensor]:
     """Cuts the network's input crops out of images.
 
     Args:
@@ -32,7 +32,9 @@ def crop_persons(images: Any, boxes: Any, spec: PoseSpec, image_indices: Any) ->
     return warp_rounded(images, matrices, spec.input_size, image_indices), matrices
 
 
-def predict_heatmaps(network: Callable[[Any], Any], crops: Any, spec: PoseSpec, protocol: EvaluationConfig) -> Any:
+def predict_heatmaps(
+    network: Callable[[Tensor], Tensor], crops: Tensor, spec: PoseSpec, protocol: EvaluationConfig
+) -> Tensor:
     """Heatmaps [B, h, w, K] float32 of crops [B, H, W, 3], with the flip test if the protocol says so."""
     if protocol.flip_test:
         return flip.flip_test(network, crops, spec.skeleton.flip_order, protocol.flip_shift)
@@ -40,8 +42,12 @@ def predict_heatmaps(network: Callable[[Any], Any], crops: Any, spec: PoseSpec, 
 
 
 def predict_crops(
-    network: Callable[[Any], Any], crops: Any, spec: PoseSpec, protocol: EvaluationConfig, gather_free: bool = False
-) -> tuple[Any, Any]:
+    network: Callable[[Tensor], Tensor],
+    crops: Tensor,
+    spec: PoseSpec,
+    protocol: EvaluationConfig,
+    gather_free: bool = False,
+) -> tuple[Tensor, Tensor]:
     """Keypoints of crops.
 
     Args:
@@ -57,19 +63,19 @@ def predict_crops(
     return codecs.decode(predict_heatmaps(network, crops, spec, protocol), spec, gather_free)
 
 
-def to_image(matrices: Any, keypoints: Any) -> Any:
+def to_image(matrices: Tensor, keypoints: Tensor) -> Tensor:
     """Takes keypoints [N, K, 2] from crop pixels to image pixels, `matrices` [N, 2, 3] being image → crop."""
     return transform_points(invert(matrices), keypoints)
 
 
 def predict_boxes(
-    network: Callable[[Any], Any],
-    image: Any,
-    boxes: Any,
+    network: Callable[[Tensor], Tensor],
+    image: Tensor,
+    boxes: Tensor,
     spec: PoseSpec,
     protocol: EvaluationConfig,
     gather_free: bool = False,
-) -> tuple[Any, Any]:
+) -> tuple[Tensor, Tensor]:
     """Keypoints of the persons in the boxes of one image.
 
     Args:

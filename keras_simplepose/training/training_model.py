@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_simplepose.core.arrays import Tensor
 from keras_simplepose.data.augment import Transformation, training_batch
 from keras_simplepose.models.losses import heatmap_pck, keypoint_mse
 from keras_simplepose.models.stages import check_stages, pose_spec, stages
@@ -41,20 +42,20 @@ class TrainingModel(keras.Model):
         """Mean loss, share of right keypoints, and seconds waited for data, over an epoch."""
         return [self.loss_metric, self.pck_metric, self.wait_metric]
 
-    def call(self, crops: Any, training: bool = False) -> Any:
+    def call(self, crops: Tensor, training: bool = False) -> Tensor:
         """The last stage's heatmaps of crops."""
         return stages(self.network(crops, training=training))[-1]
 
-    def _training_batch(self, patches: dict[str, Any], drawn: dict[str, Any]) -> tuple[Any, Any, Any]:
+    def _training_batch(self, patches: dict[str, Any], drawn: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
         return training_batch(patches, Transformation(**drawn), self.spec, self.half_body_minimum)
 
-    def make_batch(self, batch: dict[str, Any]) -> tuple[Any, Any, Any]:
+    def make_batch(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
         """Crops, targets and weights of a batch of the pipeline; see `data.augment.training_batch`."""
         return self._make_batch(
             {name: batch[name] for name in PATCH_FIELDS}, {name: batch[name] for name in TRANSFORMATION_FIELDS}
         )
 
-    def gradient_step(self, batch: dict[str, Any]) -> tuple[Any, list[Any], Any]:
+    def gradient_step(self, batch: dict[str, Any]) -> tuple[Tensor, list[Tensor], Tensor]:
         """One replica's part of a step, without the update.
 
         Returns:
@@ -90,11 +91,11 @@ class TrainingModel(keras.Model):
         self._update_metrics(tf.math.divide_no_nan(tf.reduce_sum(losses * example), count), count, right, labelled)
         return {"loss": self.loss_metric.result(), "pck": self.pck_metric.result()}
 
-    def _update_metrics(self, loss: Any, count: Any, right: Any, labelled: Any) -> None:
+    def _update_metrics(self, loss: Tensor, count: Tensor, right: Tensor, labelled: Tensor) -> None:
         self.loss_metric.update_state(loss, sample_weight=count)
         self.pck_metric.update_state(tf.math.divide_no_nan(right, labelled), sample_weight=labelled)
 
 
-def _summed_mse(heatmaps: list[Any], targets: Any, weights: Any) -> Any:
+def _summed_mse(heatmaps: list[Tensor], targets: Tensor, weights: Tensor) -> Tensor:
     """[B]: the losses of all stages added up."""
     return tf.add_n([keypoint_mse(stage, targets, weights) for stage in heatmaps])

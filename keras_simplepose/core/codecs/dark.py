@@ -4,11 +4,10 @@ Targets are centred on the keypoint itself, not on its pixel. Decoding smooths t
 Gaussian is a parabola, and goes to the top of the parabola through the maximum's neighbours.
 """
 
-from typing import Any
-
 import numpy as np
 from keras import ops
 
+from keras_simplepose.core.arrays import Array
 from keras_simplepose.core.codecs.frame import Frame, Peaks, peak_margins, rows_of
 
 PATCH_RADIUS = 3  # In sigmas: a keypoint further outside the heatmap has weight 0, as in the quarter-offset codec.
@@ -29,7 +28,7 @@ def blur_kernel(sigma: float) -> np.ndarray:
     return (bell / bell.sum()).astype(np.float32)
 
 
-def encode(keypoints: Any, visible: Any, spec: Frame) -> tuple[Any, Any]:
+def encode(keypoints: Array, visible: Array, spec: Frame) -> tuple[Array, Array]:
     """As `registry.encode`: a Gaussian over the whole heatmap, centred on the keypoint's exact place.
 
     A keypoint has weight 0 where it lies more than 3σ, and on the near side one pixel more, outside the heatmap.
@@ -40,7 +39,7 @@ def encode(keypoints: Any, visible: Any, spec: Frame) -> tuple[Any, Any]:
     inside = ops.logical_and(center + radius + 1 >= 0, center - radius < ops.convert_to_tensor([w, h], "float32"))
     weights = visible * ops.cast(ops.all(inside, axis=-1), "float32")
 
-    def profile(mean: Any, size: int) -> Any:
+    def profile(mean: Array, size: int) -> Array:
         distance = ops.arange(size, dtype="float32") - mean[..., None]
         return ops.exp(-ops.square(distance) / (2 * spec.sigma**2))
 
@@ -50,7 +49,7 @@ def encode(keypoints: Any, visible: Any, spec: Frame) -> tuple[Any, Any]:
     return targets, weights
 
 
-def smoothed_logarithm(heatmaps: Any, maxima: Any, sigma: float) -> Any:
+def smoothed_logarithm(heatmaps: Array, maxima: Array, sigma: float) -> Array:
     """Heatmaps [B, h, w, K] float32 smoothed with zeros around, back at their own maxima [B, K], as logarithms."""
     count = heatmaps.shape[-1]
     kernel = blur_kernel(sigma)
@@ -64,7 +63,7 @@ def smoothed_logarithm(heatmaps: Any, maxima: Any, sigma: float) -> Any:
     return ops.log(ops.maximum(smooth * scale[:, None, None], SMALLEST))
 
 
-def decode(heatmaps: Any, spec: Frame, gather_free: bool = False) -> tuple[Any, Any]:
+def decode(heatmaps: Array, spec: Frame, gather_free: bool = False) -> tuple[Array, Array]:
     """As `registry.decode`: the maximum of the map as it is, and one Newton step on its smoothed logarithm.
 
     No step within two pixels of a border, or where the Hessian is singular.
@@ -74,7 +73,7 @@ def decode(heatmaps: Any, spec: Frame, gather_free: bool = False) -> tuple[Any, 
     peaks = Peaks.of(heatmaps)
     surface = smoothed_logarithm(heatmaps, peaks.maxima, spec.sigma)
 
-    def value(right: int, down: int) -> Any:
+    def value(right: int, down: int) -> Array:
         return peaks.value(surface, right + down * w, gather_free)
 
     dx, dy, dxx, dxy, dyy = _derivatives(value)
@@ -88,7 +87,7 @@ def decode(heatmaps: Any, spec: Frame, gather_free: bool = False) -> tuple[Any, 
     return peaks.points(ops.where(stepped[..., None], step, 0.0), spec.stride), peaks.maxima
 
 
-def _derivatives(value: Any) -> tuple[Any, Any, Any, Any, Any]:
+def _derivatives(value: Array) -> tuple[Array, Array, Array, Array, Array]:
     """∂x, ∂y, ∂xx, ∂xy, ∂yy by differences of `value(right, down)` (authors' release)."""
     middle = value(0, 0)
     dx = 0.5 * (value(1, 0) - value(-1, 0))

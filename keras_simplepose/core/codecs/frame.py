@@ -1,10 +1,12 @@
 """What codecs share: the part of a specification they read, and the maxima of heatmaps."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from keras import ops
+
+from keras_simplepose.core.arrays import Array
 
 
 class Frame(Protocol):
@@ -38,13 +40,13 @@ class Peaks:
         y: [B, K] int32 row.
     """
 
-    maxima: Any
-    index: Any
-    x: Any
-    y: Any
+    maxima: Array
+    index: Array
+    x: Array
+    y: Array
 
     @classmethod
-    def of(cls, heatmaps: Any) -> "Peaks":
+    def of(cls, heatmaps: Array) -> "Peaks":
         """Those of heatmaps [B, h, w, K] float32."""
         _, h, w, count = heatmaps.shape
         flat = ops.reshape(heatmaps, (-1, h * w, count))
@@ -53,7 +55,7 @@ class Peaks:
         index = ops.min(ops.where(flat == maxima[:, None], _positions(h * w), h * w - 1), axis=1)
         return cls(maxima, index, index % w, index // w)
 
-    def value(self, heatmaps: Any, offset: int, gather_free: bool) -> Any:
+    def value(self, heatmaps: Array, offset: int, gather_free: bool) -> Array:
         """[B, K]: the values `offset` further in row-major order in heatmaps of the same size.
 
         Past the ends a gather reads the value at the end and a comparison 0: use neither there.
@@ -65,7 +67,7 @@ class Peaks:
         neighbour = ops.clip(self.index + offset, 0, h * w - 1)
         return ops.take_along_axis(flat, neighbour[:, None, :], axis=1)[:, 0]
 
-    def points(self, offset: Any, stride: float) -> Any:
+    def points(self, offset: Array, stride: float) -> Array:
         """[B, K, 2] (x, y) in crop pixels, `offset` [B, K, 2] heatmap pixels further; (0, 0) where the maximum ≤ 0."""
         places = ops.cast(ops.stack([self.x, self.y], axis=-1), "float32") + offset
         return places * ops.cast(self.maxima > 0, "float32")[..., None] * stride

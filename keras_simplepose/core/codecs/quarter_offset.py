@@ -3,18 +3,17 @@
 Formulas follow the official release, down to its rounding, because a published weight was trained against them.
 """
 
-from typing import Any
-
 import numpy as np
 from keras import ops
 
+from keras_simplepose.core.arrays import Array
 from keras_simplepose.core.codecs.frame import Frame, Peaks, peak_margins, rows_of
 
 PATCH_RADIUS = 3  # In sigmas: the release draws a Gaussian in a patch of 6σ + 1 heatmap pixels.
 QUARTER = 0.25  # The step towards the higher neighbour, in heatmap pixels (paper section 3).
 
 
-def encode(keypoints: Any, visible: Any, spec: Frame) -> tuple[Any, Any]:
+def encode(keypoints: Array, visible: Array, spec: Frame) -> tuple[Array, Array]:
     """As `registry.encode`: peak 1 at the nearest heatmap pixel, zero more than 3σ from it along either axis.
 
     A keypoint has weight 0 where its whole patch lies outside the heatmap.
@@ -23,7 +22,7 @@ def encode(keypoints: Any, visible: Any, spec: Frame) -> tuple[Any, Any]:
     # Truncation, not floor: the release rounds with int(x + 0.5).
     center = ops.trunc(keypoints / spec.stride + 0.5)
 
-    def profile(mean: Any, size: int) -> Any:
+    def profile(mean: Array, size: int) -> Array:
         distance = ops.arange(size, dtype="float32") - mean[..., None]
         bell = ops.exp(-ops.square(distance) / (2 * spec.sigma**2))
         return ops.where(ops.abs(distance) <= radius, bell, 0.0)
@@ -38,7 +37,7 @@ def encode(keypoints: Any, visible: Any, spec: Frame) -> tuple[Any, Any]:
     return targets, weights
 
 
-def decode(heatmaps: Any, spec: Frame, gather_free: bool = False) -> tuple[Any, Any]:
+def decode(heatmaps: Array, spec: Frame, gather_free: bool = False) -> tuple[Array, Array]:
     """As `registry.decode`: the maximum, moved a quarter pixel towards the higher neighbour on each axis.
 
     No offset within two pixels of the near border or at the far one.
@@ -46,7 +45,7 @@ def decode(heatmaps: Any, spec: Frame, gather_free: bool = False) -> tuple[Any, 
     _, h, w, _ = heatmaps.shape
     peaks = Peaks.of(heatmaps)
 
-    def towards(step: int) -> Any:
+    def towards(step: int) -> Array:
         return ops.sign(peaks.value(heatmaps, step, gather_free) - peaks.value(heatmaps, -step, gather_free))
 
     inside = ops.logical_and(

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_simplepose.core.arrays import Array
 from keras_simplepose.core.codecs import dark, quarter_offset
 from keras_simplepose.core.codecs.frame import Frame
 from keras_simplepose.utils.names import look_up
@@ -25,8 +26,8 @@ class Codec:
         description: what it is, and whose.
     """
 
-    encode: Callable[[Any, Any, Frame], tuple[Any, Any]]
-    decode: Callable[[Any, Frame, bool], tuple[Any, Any]]
+    encode: Callable[[Array, Array, Frame], tuple[Array, Array]]
+    decode: Callable[[Array, Frame, bool], tuple[Array, Array]]
     decision_margins: Callable[[np.ndarray, Frame], np.ndarray]
     description: str
 
@@ -41,7 +42,7 @@ CODECS: dict[str, Codec] = {
 }
 
 
-def encode(keypoints: Any, visible: Any, spec: Frame) -> tuple[Any, Any]:
+def encode(keypoints: Array, visible: Array, spec: Frame) -> tuple[Array, Array]:
     """Draws the target heatmaps of keypoints.
 
     Args:
@@ -56,7 +57,7 @@ def encode(keypoints: Any, visible: Any, spec: Frame) -> tuple[Any, Any]:
     return look_up("codec", spec.codec, CODECS).encode(keypoints, visible, spec)
 
 
-def decode(heatmaps: Any, spec: Frame, gather_free: bool = False) -> tuple[Any, Any]:
+def decode(heatmaps: Array, spec: Frame, gather_free: bool = False) -> tuple[Array, Array]:
     """Reads keypoints off heatmaps.
 
     Args:

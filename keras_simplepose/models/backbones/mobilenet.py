@@ -5,10 +5,9 @@ its batch normalisation and takes pixels of −1 to 1: torchvision's weights are
 names are torchvision's tensor names (`features.1.conv.0.0`).
 """
 
-from typing import Any
-
 from keras import layers
 
+from keras_simplepose.core.arrays import Tensor
 from keras_simplepose.models.backbones.resnet import batch_norm
 
 # (expansion, channels, blocks, stride of the first): table 2 of Sandler et al., CVPR 2018.
@@ -33,7 +32,7 @@ def scaled_channels(channels: int, alpha: float) -> int:
     return rounded + _DIVISOR if rounded < 0.9 * exact else rounded
 
 
-def _convolution(x: Any, filters: int, kernel: int, stride: int, name: str) -> Any:
+def _convolution(x: Tensor, filters: int, kernel: int, stride: int, name: str) -> Tensor:
     if stride > 1:
         x = layers.ZeroPadding2D(kernel // 2, name=f"{name}.pad")(x)
     padding = "valid" if stride > 1 else "same"
@@ -42,7 +41,7 @@ def _convolution(x: Any, filters: int, kernel: int, stride: int, name: str) -> A
     )(x)
 
 
-def _depthwise(x: Any, stride: int, name: str) -> Any:
+def _depthwise(x: Tensor, stride: int, name: str) -> Tensor:
     if stride > 1:
         x = layers.ZeroPadding2D(1, name=f"{name}.pad")(x)
     padding = "valid" if stride > 1 else "same"
@@ -51,12 +50,12 @@ def _depthwise(x: Any, stride: int, name: str) -> Any:
     )(x)
 
 
-def _activated(x: Any, prefix: str) -> Any:
+def _activated(x: Tensor, prefix: str) -> Tensor:
     """Batch normalisation and ReLU6, named as the second and third entries of torchvision's blocks."""
     return layers.ReLU(6.0, name=f"{prefix}.2")(batch_norm(x, f"{prefix}.1"))
 
 
-def _block(x: Any, expansion: int, filters: int, stride: int, name: str) -> Any:
+def _block(x: Tensor, expansion: int, filters: int, stride: int, name: str) -> Tensor:
     """Inverted residual: expand, depthwise, project; the input is added where the shapes allow."""
     shortcut, entry = x, 0
     if expansion > 1:
@@ -70,7 +69,7 @@ def _block(x: Any, expansion: int, filters: int, stride: int, name: str) -> Any:
     return x
 
 
-def mobilenet_v2(x: Any, alpha: float) -> Any:
+def mobilenet_v2(x: Tensor, alpha: float) -> Tensor:
     """MobileNetV2 features at stride 32.
 
     Args:

@@ -6,6 +6,7 @@ from typing import Any
 
 from keras import applications
 
+from keras_simplepose.core.arrays import Tensor
 from keras_simplepose.models.backbones.mobilenet import mobilenet_v2
 from keras_simplepose.models.backbones.resnet import BOTTLENECK_DEPTHS, STAGES, Style, resnet
 from keras_simplepose.utils.names import look_up
@@ -39,7 +40,7 @@ class Backbone:
         has_alpha: whether a width multiplier means anything to it.
     """
 
-    build: Callable[[Any, str | None, float], Any]
+    build: Callable[[Tensor, str | None, float], Tensor]
     normalization: Normalization
     has_imagenet_weights: bool = True
     has_alpha: bool = False
@@ -50,7 +51,7 @@ def _application(
 ) -> Callable[..., Any]:
     """The `build` of a keras.applications model, up to a layer if one is named."""
 
-    def build(x: Any, weights: str | None, alpha: float) -> Any:
+    def build(x: Tensor, weights: str | None, alpha: float) -> Tensor:
         width = {"alpha": alpha} if takes_alpha else {}
         model = constructor(include_top=False, weights=weights, input_tensor=x, **options, **width)
         return model.get_layer(last_layer).output if last_layer else model.output

@@ -4,9 +4,11 @@ Explicit symmetric padding, as PyTorch pads, because "same" pads stride-2 convol
 are the release's tensor names (`layer1.0.conv1`): they are the contract by which weights are carried over.
 """
 
-from typing import Any, Literal
+from typing import Literal
 
 from keras import layers
+
+from keras_simplepose.core.arrays import Tensor
 
 BATCH_NORM_MOMENTUM = 0.9  # PyTorch's 0.1 (paper's release); Keras's default is 0.99.
 BATCH_NORM_EPSILON = 1e-5  # PyTorch's default; Keras's is 1e-3.
@@ -16,19 +18,19 @@ EXPANSION = 4
 Style = Literal["pytorch", "caffe"]
 
 
-def batch_norm(x: Any, name: str) -> Any:
+def batch_norm(x: Tensor, name: str) -> Tensor:
     """Batch normalisation with the release's constants."""
     return layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, epsilon=BATCH_NORM_EPSILON, name=name)(x)
 
 
-def _convolution(x: Any, filters: int, kernel: int, stride: int, name: str) -> Any:
+def _convolution(x: Tensor, filters: int, kernel: int, stride: int, name: str) -> Tensor:
     if kernel > 1:
         x = layers.ZeroPadding2D(kernel // 2, name=f"{name}.pad")(x)
     initializer = "he_normal"
     return layers.Conv2D(filters, kernel, stride, use_bias=False, kernel_initializer=initializer, name=name)(x)
 
 
-def _bottleneck(x: Any, planes: int, stride: int, style: Style, name: str) -> Any:
+def _bottleneck(x: Tensor, planes: int, stride: int, style: Style, name: str) -> Tensor:
     first_stride, middle_stride = (1, stride) if style == "pytorch" else (stride, 1)
     shortcut = x
     if stride > 1 or x.shape[-1] != planes * EXPANSION:
@@ -43,7 +45,7 @@ def _bottleneck(x: Any, planes: int, stride: int, style: Style, name: str) -> An
     return layers.ReLU(name=f"{name}.relu3")(x)
 
 
-def _basic_block(x: Any, planes: int, stride: int, name: str) -> Any:
+def _basic_block(x: Tensor, planes: int, stride: int, name: str) -> Tensor:
     shortcut = x
     if stride > 1 or x.shape[-1] != planes:
         shortcut = _convolution(x, planes, 1, stride, f"{name}.downsample.0")
@@ -55,7 +57,7 @@ def _basic_block(x: Any, planes: int, stride: int, name: str) -> Any:
     return layers.ReLU(name=f"{name}.relu2")(x)
 
 
-def resnet(x: Any, depth: int, style: Style, alpha: float = 1.0) -> Any:
+def resnet(x: Tensor, depth: int, style: Style, alpha: float = 1.0) -> Tensor:
     """ResNet features at stride 32.
 
     Args:
