@@ -7,8 +7,8 @@ from keras_simplepose.config import (
     BenchmarkConfig,
     CodecConfig,
     ConvertConfig,
-    EvaluateConfig,
     EvaluationConfig,
+    EvaluationDataConfig,
     ExportConfig,
 )
 from keras_simplepose.exporting.exporter import export
@@ -50,7 +50,7 @@ def test_an_evaluation_keeps_other_files(tmp_path):
     annotations = written(tmp_path / "out" / "results.json")
     with pytest.raises(UserError, match=r"results\.json: is an input"):
         evaluate.main(
-            EvaluateConfig(annotations=annotations, output=str(tmp_path / "out"), codec_only=True),
+            EvaluationDataConfig(annotations=annotations, output=str(tmp_path / "out"), codec_only=True),
             EvaluationConfig(),
             CodecConfig(),
         )
