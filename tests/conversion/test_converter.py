@@ -392,10 +392,10 @@ def test_overrides_reach_the_model(tmp_path):
         ("td-hm_res50_8xb64-210e_coco-384x288.pth", (384, 288), 3.0),
     ],
 )
-def test_input_size_is_told_from_the_name(name, size, sigma):
-    config = ConvertConfig(checkpoint=f"some/640x480/{name}")
-    assert converter._input_size(config, converter.load_skeleton("coco17"))[0] == size
-    assert converter._sigma(config, size) == sigma
+def test_input_size_is_told_from_the_name(name, size, sigma, tmp_path):
+    (tmp_path / "640x480").mkdir()
+    spec = pose_spec(convert_checkpoint(config_for(tmp_path, small_state(), f"640x480/{name}")).model)
+    assert (spec.input_size, spec.sigma) == (size, sigma)
 
 
 def test_only_the_releases_networks_have_its_layout(tmp_path):

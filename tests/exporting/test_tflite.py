@@ -36,7 +36,7 @@ def operators(path, signature):
 def test_only_builtin_operators_and_metadata_inside(exported):
     path = exported / "exported/pose_float32.tflite"
     names = tflite_graph.operator_names(tflite_graph.read_model(path.read_bytes()))
-    assert {"CONV_2D", "DEPTH_TO_SPACE"} <= names and "TRANSPOSE_CONV" not in names  # See models/subpixel.py.
+    assert {"CONV_2D", "DEPTH_TO_SPACE"} <= names and "TRANSPOSE_CONV" not in names  # See exporting/subpixel.py.
     assert not any(name.startswith(("CUSTOM", "VAR_HANDLE")) for name in names)
     with zipfile.ZipFile(path) as archive:
         assert archive.namelist() == [METADATA_NAME]

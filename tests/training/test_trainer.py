@@ -339,8 +339,8 @@ def test_the_optimiser_is_the_papers():
     assert type(optimizer) is PyTorchAdam
     assert (optimizer.beta_1, optimizer.beta_2, optimizer.epsilon) == (0.9, 0.999, 1e-8)
     assert not optimizer.weight_decay and not optimizer.clipnorm and not optimizer.use_ema
-    schedule = optimizer._learning_rate
-    assert isinstance(schedule, TrainingSchedule) and schedule.drop_steps == (630, 840)
+    schedule = TrainingSchedule.from_config(optimizer.get_config()["learning_rate"]["config"])
+    assert schedule.drop_steps == (630, 840)
     assert (config.optimization.batch_size, config.optimization.epochs) == (128, 140)
 
 
@@ -348,7 +348,8 @@ def test_float16_scales_the_loss():
     config = dataclasses.replace(TrainingConfig(), run=RunConfig(precision="mixed_float16"))
     optimizer = make_optimizer(config, steps_per_epoch=7)
     assert isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
-    assert isinstance(optimizer.inner_optimizer._learning_rate, TrainingSchedule)
+    rate = optimizer.inner_optimizer.get_config()["learning_rate"]
+    assert rate["class_name"] == TrainingSchedule.__name__
 
 
 def test_evaluating_weighs_examples_and_ignores_padding():
