@@ -4,9 +4,10 @@ from keras_simplepose.config import BenchmarkConfig
 from keras_simplepose.flags import run_command
 from keras_simplepose.utils.files import check_outputs, result_path
 
-DESCRIPTION = """Measures speed and prints JSON lines: name, value, unit, ratio_to, ratio (above 1: faster).
+DESCRIPTION = """Measures speed and prints JSON lines: name, value, unit, ratio_to, ratio (above 1: faster), spread.
 
-Contestants run in turns and medians count, but a busy machine is still a noisy one: compare ratios, not values."""
+Contestants run in turns and medians count, but a busy machine is still a noisy one: compare ratios, not values. Where
+rounds differ by more than half of their median (spread), no ratio is given: measure again with nothing else running."""
 
 
 def main(config: BenchmarkConfig) -> None:

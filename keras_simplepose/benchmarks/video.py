@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from keras_simplepose.benchmarks.rows import Row, make_rows
+from keras_simplepose.benchmarks.rows import Figure, Row, make_rows
 from keras_simplepose.config import BenchmarkConfig, DetectorConfig, EvaluationConfig
 from keras_simplepose.core.boxes import PersonBoxes
 from keras_simplepose.detection.detectors import load_detector
@@ -62,7 +62,10 @@ def video_benchmark(
         summary = predict_source(source, predictor, find_persons, Path(folder) / "out", draw=draw, progress=False)
         seconds = time.perf_counter() - start
     busy = sum(summary.clock.seconds.values())
-    figures = {"video/in_turn": summary.pictures / busy, "video/frames": summary.pictures / seconds}
+    figures = {
+        "video/in_turn": Figure(summary.pictures / busy),
+        "video/frames": Figure(summary.pictures / seconds),
+    }
     yield from make_rows(figures, "frames/s", "video/in_turn")
     for stage, spent in summary.clock.seconds.items():
         yield Row(f"video/share_{stage}", round(spent / busy, 3), "share")
