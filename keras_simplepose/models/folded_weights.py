@@ -127,7 +127,9 @@ def _backbone_pairs(model: keras.Model, path: str | Path) -> list[tuple[layers.L
     """The backbone's convolutions in order, each with the batch normalisation that alone hears it."""
     pixels = next((layer for layer in model.layers if isinstance(layer, PixelNormalization)), None)
     if pixels is None or {*pixels.mean, *pixels.std} != {PIXEL_SCALE} or pixels.channel_order != "rgb":
-        raise UserError(f"{path}: its weights take pixels of −1 to 1, {model.name} others; use --backbone=mobilenetv2")
+        raise UserError(
+            f"{path}: its weights take pixels of −1 to 1, {model.name} others; use the backbone mobilenetv2"
+        )
     pairs = []
     for layer in model.layers:
         if not isinstance(layer, layers.Conv2D | layers.DepthwiseConv2D) or layer.name.startswith(_HEAD_PREFIXES):
@@ -151,7 +153,7 @@ def _check_fit(layer: layers.Layer, folded: FoldedConvolution, path: str | Path)
         if value.shape != shape:
             raise UserError(
                 f"{path}: tensor {folded.name}_{part} is {_times(value.shape)}, {layer.name} takes {_times(shape)}; "
-                "does --alpha fit?"
+                "does alpha fit?"
             )
 
 

@@ -141,7 +141,7 @@ def test_what_does_not_fit_is_named(change, message, tensors, tmp_path):
 
 def test_a_backbone_of_other_pixels_is_refused(file):
     model = build_pose_model("mobilenetv2_pytorch", **OPTIONS)
-    with pytest.raises(UserError, match="pixels of −1 to 1.*--backbone=mobilenetv2"):
+    with pytest.raises(UserError, match="pixels of −1 to 1.*backbone mobilenetv2"):
         load_folded_weights(model, file, [random_crops(2)])
 
 
