@@ -19,8 +19,10 @@ def main(config: TrackEvaluationConfig) -> None:
         from keras_simplepose.evaluation.posetrack_metrics import evaluate_posetrack
     except ImportError as error:
         raise UserError(f"needs {error.name}: pip install 'keras_simplepose[track]'") from error
-    from keras_simplepose.utils.files import write_json
+    from keras_simplepose.utils.files import check_outputs, record_results, write_json
 
+    if config.output:
+        check_outputs([config.output], [config.annotations, config.results])
     result = evaluate_posetrack(config.annotations, config.results, config.protocol)
     print(f"{config.protocol:15}" + "".join(f"{name:>11}" for name in MEASURES))
     rows = {**result["joints"], "head": result["head"], "total": result["total"]}
@@ -29,6 +31,7 @@ def main(config: TrackEvaluationConfig) -> None:
     print(", ".join(f"{name} {value:.2f}".removesuffix(".00") for name, value in result["identity"].items()))
     if config.output:
         write_json(config.output, _without_nan(result))
+        record_results(config.output)
 
 
 def _without_nan(value: object) -> object:

@@ -14,7 +14,7 @@ from keras_simplepose.core.skeletons import Skeleton
 from keras_simplepose.data.posetrack import category, person_entry
 from keras_simplepose.tracking.similarity import joint_boxes
 from keras_simplepose.utils.errors import UserError
-from keras_simplepose.utils.files import atomic_path, read_json
+from keras_simplepose.utils.files import read_json, result_path
 
 JSON_NAME, CSV_NAME = "tracks.json", "tracks.csv"
 
@@ -27,8 +27,9 @@ class TrackFiles:
     what a skeleton lacks (COCO's has neither neck nor head top) is written as not labelled, as are unreliable joints.
     """
 
-    def __init__(self, folder: Path, video: str):
-        """Prepares them for a video of this name."""
+    def __init__(self, folder: Path, video: str, source: str = ""):
+        """Prepares them for a video of this name; `source` is as `utils.files.result_path` takes it."""
+        self._source = source
         self._paths, self._video, self._stack = (folder / JSON_NAME, folder / CSV_NAME), video, contextlib.ExitStack()
         self._images: list[str] = []
         self._persons = 0
@@ -40,7 +41,7 @@ class TrackFiles:
             UserError: the folder cannot be written to.
         """
         with self._stack:
-            json_path, csv_path = (self._stack.enter_context(atomic_path(path)) for path in self._paths)
+            json_path, csv_path = (self._stack.enter_context(result_path(path, self._source)) for path in self._paths)
             self._json = self._stack.enter_context(open(json_path, "w"))
             self._csv = csv.writer(self._stack.enter_context(open(csv_path, "w", newline="")))
             self._json.write('{"annotations": [')

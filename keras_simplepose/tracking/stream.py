@@ -14,8 +14,9 @@ from keras_simplepose.config import TrackConfig
 from keras_simplepose.core.poses import TrackedPoses
 from keras_simplepose.media.source import Frame, Source
 from keras_simplepose.media.video import VideoFile
-from keras_simplepose.tracking.files import TrackFiles
+from keras_simplepose.tracking.files import CSV_NAME, JSON_NAME, TrackFiles
 from keras_simplepose.tracking.smoothing import OneEuroSmoother
+from keras_simplepose.utils.files import check_outputs
 from keras_simplepose.utils.stages import Clock, prefetch
 from keras_simplepose.viz.tracks import TrackDrawer
 
@@ -67,6 +68,10 @@ def track_source(source: Source, follow: Follow, config: TrackConfig, progress: 
     total = min(source.total or limit, limit) if limit else source.total
     rate = getattr(source, "rate", FOLDER_RATE)
     name = Path(getattr(source, "name", config.input)).stem.replace(" ", "_")
+    outputs = [JSON_NAME, CSV_NAME, *([f"{name}.mp4"] if config.draw else [])]
+    check_outputs(
+        [output / each for each in outputs], [config.input, config.model, config.boxes, config.poses], source.identity
+    )
     smoother = OneEuroSmoother(_known(rate), config.smoothing_cutoff, config.smoothing_beta) if config.smooth else None
     drawer = TrackDrawer(config.trail)
 
@@ -94,8 +99,8 @@ def track_source(source: Source, follow: Follow, config: TrackConfig, progress: 
     for stage, run in (("decode", decode), ("track", track), ("draw", draw)):
         items = prefetch(summary.clock.stage(stage, run, items))
     with contextlib.ExitStack() as stack:
-        files = stack.enter_context(TrackFiles(output, name))
-        video = stack.enter_context(VideoFile(output / f"{name}.mp4", rate, config.input)) if config.draw else None
+        files = stack.enter_context(TrackFiles(output, name, source.identity))
+        video = stack.enter_context(VideoFile(output / f"{name}.mp4", rate, source.identity)) if config.draw else None
         bar = stack.enter_context(tqdm.tqdm(desc="tracking", total=total, unit=" frames", disable=not progress))
         results = stack.enter_context(contextlib.closing(items))
         if source.kind == "camera":

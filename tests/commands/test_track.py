@@ -16,6 +16,7 @@ from keras_simplepose.config import (
 from keras_simplepose.data.posetrack import FILE_KEYPOINTS
 from keras_simplepose.media.images import read_image
 from keras_simplepose.media.output import write_picture
+from keras_simplepose.media.video import VideoFile
 from keras_simplepose.utils.errors import UserError
 
 WALKS = np.stack([np.array([[20 + 6 * k, 60], [240 - 6 * k, 90]]) for k in range(8)]).astype(float)
@@ -76,6 +77,22 @@ def test_a_frame_of_another_size_begins_a_new_scene(frames, capsys):
     assert run(frames, draw=False) == 0
     assert "6 persons, 16 poses in 8 frames, 2 cuts" in capsys.readouterr().out
     with pytest.raises(UserError, match="another size|first was|is .* where"):
+        run(frames)
+
+
+def test_the_source_and_other_files_are_kept(frames):
+    with VideoFile(frames / "out" / "walk.mp4", 25.0, "elsewhere") as video:
+        for _ in range(3):
+            video.write(np.full((48, 64, 3), 90, np.uint8))
+    before = (frames / "out" / "walk.mp4").read_bytes()
+    config = TrackConfig(
+        input=str(frames / "out" / "walk.mp4"), output=str(frames / "out"), poses=str(frames / "poses.json")
+    )
+    with pytest.raises(UserError, match=r"walk\.mp4: is an input"):
+        track.main(config, TrackingConfig(), DetectorConfig(), EvaluationConfig())
+    assert (frames / "out" / "walk.mp4").read_bytes() == before
+    (frames / "out" / "tracks.csv").write_text("a user's")
+    with pytest.raises(UserError, match=r"tracks\.csv: is there already"):
         run(frames)
 
 
