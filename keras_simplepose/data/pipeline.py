@@ -1,5 +1,7 @@
 """tf.data from prepared shards, or from the images themselves, to batches of patches with drawn transformations."""
 
+import hashlib
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -8,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_simplepose.config import AugmentationConfig
+from keras_simplepose.core.arrays import Tensor
 from keras_simplepose.data.augment import draw_transformation, identity_transformation
 from keras_simplepose.data.patches import PatchSettings, make_patch
 from keras_simplepose.data.persons import PersonSet, to_int64
@@ -46,8 +49,12 @@ class PatchSource(Protocol):
     def summary(self) -> str:
         """One line on the persons and on what was left out, as `PersonSet.summary`."""
 
-    def serial(self, seed: int, shuffle_buffer: int) -> tf.data.Dataset:
-        """One pass over all persons, anew in another order each time if the buffer is not 0, perhaps undecoded."""
+    def serial(self, seed: Tensor | int, shuffle_buffer: int) -> tf.data.Dataset:
+        """One pass over all persons, perhaps undecoded: in the order of the seed, or as stored if the buffer is 0."""
+        ...
+
+    def fingerprint(self) -> str:
+        """Of what the persons are, for a run that goes on to know them again."""
         ...
 
     def decode(self, element: Any) -> dict[str, tf.Tensor]:
@@ -85,14 +92,16 @@ class PreparedSource:
         """What the manifest says of the annotations."""
         return self.manifest.summary()
 
-    def serial(self, seed: int, shuffle_buffer: int) -> tf.data.Dataset:
+    def serial(self, seed: Tensor | int, shuffle_buffer: int) -> tf.data.Dataset:
         """Serialised records; shards in shuffled order, and records within a buffer."""
         names = [str(self.folder / shard.name) for shard in self.manifest.shards]
-        shards = tf.data.Dataset.from_tensor_slices(names)
-        if shuffle_buffer:
-            shards = shards.shuffle(len(names), seed)
+        shards = _shuffled(tf.data.Dataset.from_tensor_slices(names), len(names) if shuffle_buffer else 0, seed)
         records = shards.interleave(tf.data.TFRecordDataset, cycle_length=READERS, block_length=16)
-        return records.shuffle(shuffle_buffer, seed) if shuffle_buffer else records
+        return _shuffled(records, shuffle_buffer, seed)
+
+    def fingerprint(self) -> str:
+        """Of the manifest."""
+        return hashlib.sha256(json.dumps(self.manifest.to_dict(), sort_keys=True).encode()).hexdigest()
 
     def decode(self, element: Any) -> dict[str, tf.Tensor]:
         """Decodes a record."""
@@ -134,11 +143,10 @@ class ImageSource:
         """What the annotations hold."""
         return self.persons.summary()
 
-    def serial(self, seed: int, shuffle_buffer: int) -> tf.data.Dataset:
+    def serial(self, seed: Tensor | int, shuffle_buffer: int) -> tf.data.Dataset:
         """Patches; images in wholly shuffled order, patches within a buffer of bounded memory."""
         numbers = tf.data.Dataset.range(len(self._groups))
-        if shuffle_buffer:
-            numbers = numbers.shuffle(len(self._groups), seed)
+        numbers = _shuffled(numbers, len(self._groups) if shuffle_buffer else 0, seed)
         size, keypoints = self.settings.size, self.persons.persons[0].keypoints.shape[0]
         shapes = {
             "image": (size, size, 3),
@@ -158,10 +166,17 @@ class ImageSource:
             }
 
         patches = numbers.map(load, tf.data.AUTOTUNE, deterministic=True).unbatch()
-        if shuffle_buffer:
-            fitting = max(1, SHUFFLE_BYTES // (size * size * 3))
-            patches = patches.shuffle(min(shuffle_buffer, fitting), seed)
-        return patches
+        return _shuffled(patches, min(shuffle_buffer, max(1, SHUFFLE_BYTES // (size * size * 3))), seed)
+
+    def fingerprint(self) -> str:
+        """Of the persons' images and numbers."""
+        digest = hashlib.sha256()
+        for person in self.persons.persons:
+            record = self.persons.images[person.image_id]
+            text = f"{record.file_name} {record.width} {record.height} {person.annotation_id} {person.area} "
+            digest.update(text.encode(errors="surrogateescape"))
+            digest.update(np.array(person.box).tobytes() + person.keypoints.tobytes())
+        return digest.hexdigest()
 
     def decode(self, element: Any) -> dict[str, tf.Tensor]:
         """The element itself."""
@@ -179,6 +194,9 @@ class ImageSource:
                 self.error = self.error or error
                 raise
             self.skipped[record.file_name] = str(error)
+            if len(self.skipped) == len({self.persons.images[number].file_name for number, _ in self._groups}):
+                self.error = UserError(f"{self.folder}: none of the {len(self.skipped)} images can be read; {error}")
+                raise self.error from error
             persons = []
         patches = [make_patch(image, person, self.settings) for person in persons]
         squares = np.zeros((len(patches), size, size, 3), np.uint8)
@@ -201,12 +219,13 @@ def training_dataset(
     augmentation: AugmentationConfig,
     seed: int,
     shuffle_buffer: int,
-    first_epoch: int = 0,
+    first_step: int = 0,
 ) -> tuple[tf.data.Dataset, int]:
-    """Endless batches for training, the same for the same seed on any number of devices.
+    """Endless batches for training, the same for the same seed, whoever else looks at them and on any devices.
 
     Every epoch holds every person once; its last batch, which the release leaves partial, is filled up with a
-    few persons drawn anew, so that batches have one shape (an XLA program each otherwise).
+    few persons drawn anew, so that batches have one shape (an XLA program each otherwise). Order and drawings are
+    functions of the seed and the step alone.
 
     Args:
         source: of the patches.
@@ -214,24 +233,43 @@ def training_dataset(
         augmentation: what is drawn.
         seed: of shuffling and drawing.
         shuffle_buffer: persons held to be shuffled.
-        first_epoch: to go on from; the order then differs from that of an uninterrupted run, what is drawn does not.
+        first_step: to go on from, as an uninterrupted run would.
 
     Returns:
         the dataset and its steps per epoch. Elements are dictionaries: the patch fields with a leading B; the
         fields of `Transformation`; data_wait [B] float32, the seconds this batch was waited for.
     """
     steps = -(-source.count // batch_size)
+    first_epoch, steps_done = divmod(first_step, steps)
 
-    once = source.serial(seed + first_epoch, shuffle_buffer)
-    epoch = once.concatenate(once.take(-source.count % batch_size))
-    patches = epoch.repeat().map(source.decode, tf.data.AUTOTUNE, deterministic=True)
-    numbers = tf.data.Dataset.range(first_epoch * steps, np.iinfo(np.int64).max)
+    @tf.autograph.experimental.do_not_convert
+    def epoch(number: Tensor) -> tf.data.Dataset:
+        tf.random.set_seed(1)  # Of this graph alone: whatever the caller's is, the order does not depend on it.
+        # Below 0, where no step's key for the drawings is.
+        key = tf.stack([tf.cast(seed, tf.int64), -1 - number])
+        order, filling = tf.unstack(tf.random.stateless_uniform([2], key, 0, np.iinfo(np.int32).max, tf.int64))
+        once = source.serial(order, shuffle_buffer)
+        # Endless: where damaged images are passed over, more than a batch is missing.
+        return once.concatenate(source.serial(filling, min(shuffle_buffer, batch_size)).repeat()).take(
+            steps * batch_size
+        )
+
+    epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
+    patches = epochs.flat_map(epoch).skip(steps_done * batch_size)
+    patches = patches.map(source.decode, tf.data.AUTOTUNE, deterministic=True)
+    numbers = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
 
     def with_transformation(batch: dict[str, Any], step: Any) -> dict[str, Any]:
         return batch | draw_transformation(seed, step, batch_size, augmentation).to_dict()
 
     batches = tf.data.Dataset.zip(_batched(patches, source, batch_size), numbers).map(with_transformation)
     return _timed(batches.prefetch(2), batch_size), steps
+
+
+def _shuffled(dataset: tf.data.Dataset, buffer: int, seed: Tensor | int) -> tf.data.Dataset:
+    """In an order that the seed alone decides; as it is for a buffer of 0."""
+    # Reshuffling would give each iterator that is opened, by whomever, the next order.
+    return dataset.shuffle(buffer, seed, reshuffle_each_iteration=False) if buffer else dataset
 
 
 def validation_dataset(source: PatchSource, batch_size: int) -> tf.data.Dataset:

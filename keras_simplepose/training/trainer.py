@@ -109,7 +109,7 @@ def _training_batches(config: TrainingConfig, source: PatchSource, first_epoch: 
         config.augmentation,
         config.run.seed,
         config.data.shuffle_buffer,
-        first_epoch,
+        first_epoch * -(-source.count // config.optimization.batch_size),
     )
 
 

@@ -1,4 +1,5 @@
 import collections
+import contextlib
 import shutil
 import subprocess
 import sys
@@ -52,8 +53,12 @@ def source(request, folder):
     return request.param(folder)
 
 
-def training(source, seed=0, first_epoch=0, shuffle_buffer=100):
-    return training_dataset(source, BATCH, AUGMENTATION, seed, shuffle_buffer, first_epoch)
+def training(source, seed=0, first_step=0, shuffle_buffer=100):
+    return training_dataset(source, BATCH, AUGMENTATION, seed, shuffle_buffer, first_step)
+
+
+def values(batches):
+    return [{name: np.asarray(value) for name, value in batch.items() if name != "data_wait"} for batch in batches]
 
 
 def indices(batches):
@@ -76,31 +81,64 @@ def test_every_pass_holds_every_person_once(source, folder):
     assert passes[0] != passes[1] != passes[2] != passes[0]
 
 
-def test_the_seed_decides(source):
-    def values(**options):
-        dataset, steps = training(source, **options)
-        return [
-            {name: np.asarray(value) for name, value in batch.items() if name != "data_wait"}
-            for batch in dataset.take(2 * steps)
-        ]
+@contextlib.contextmanager
+def global_seed(seed):
+    """TensorFlow's, which must not matter."""
+    tf.random.set_seed(seed)
+    try:
+        yield
+    finally:
+        tf.random.set_seed(None)
 
-    first, again, other = values(seed=1), values(seed=1), values(seed=2)
-    for batch, same in zip(first, again, strict=True):
-        for name, value in batch.items():
-            np.testing.assert_array_equal(value, same[name])
+
+def assert_same(first, second):
+    for one, other in zip(first, second, strict=True):
+        for name, value in one.items():
+            np.testing.assert_array_equal(value, other[name])
+
+
+def test_the_seed_decides(source):
+    first = values(training(source, seed=1)[0].take(2 * (steps := training(source)[1])))
+    with global_seed(0):
+        again = values(training(source, seed=1)[0].take(2 * steps))
+    other = values(training(source, seed=2)[0].take(2 * steps))
+    assert_same(first, again)
     assert indices(first) != indices(other)
     assert any((batch["degrees"] != same["degrees"]).any() for batch, same in zip(first, other, strict=True))
 
 
-def test_what_is_drawn_goes_on_where_it_stopped(source):
+def test_who_looks_at_the_batches_changes_none(source):
     dataset, steps = training(source)
-    resumed, _ = training(source, first_epoch=1)
-    whole = [np.asarray(batch["scale"]) for batch in dataset.take(2 * steps)]
-    rest = [np.asarray(batch["scale"]) for batch in resumed.take(steps)]
-    np.testing.assert_array_equal(whole[steps:], rest)
+    alone = values(dataset.take(2 * steps))
+    watched, looking = [], iter(dataset)
+    for batch in dataset.take(2 * steps):
+        watched.append(batch)
+        next(looking)
+        next(iter(dataset))
+    assert_same(alone, values(watched))
+
+
+def test_batches_go_on_at_any_step_as_if_never_stopped(source):
+    dataset, steps = training(source)
+    whole = values(dataset.take(3 * steps))
+    for step in (1, steps - 1, steps, steps + 2):
+        assert_same(whole[step:], values(training(source, first_step=step)[0].take(3 * steps - step)))
     expected = draw_transformation(0, steps, BATCH, AUGMENTATION)
-    np.testing.assert_allclose(rest[0], expected.scale, rtol=1e-6)
-    assert indices(training(source)[0].take(steps)) != indices(resumed.take(steps))
+    np.testing.assert_allclose(whole[steps]["scale"], expected.scale, rtol=1e-6)
+
+
+def test_a_source_is_known_by_its_persons(folder):
+    source = image_source(folder)
+    fewer = ImageSource(source.persons.limited(source.count - 1), source.folder, SETTINGS)
+    assert source.fingerprint() == image_source(folder).fingerprint() != fewer.fingerprint()
+    assert prepared_source(folder).fingerprint() == prepared_source(folder).fingerprint()
+
+
+def test_nothing_but_damaged_images_end_the_pass(folder, tmp_path):
+    source = ImageSource(persons_of(folder), tmp_path, SETTINGS, skip_damaged=True)
+    with pytest.raises(tf.errors.OpError):
+        next(iter(training(source)[0]))
+    assert "none of the 8 images can be read" in str(source.error)
 
 
 def test_the_elements_of_training(source):

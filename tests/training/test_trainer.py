@@ -232,6 +232,15 @@ def test_an_interrupted_run_goes_on(data, workdir, capsys):
     assert json.loads((workdir / "state.json").read_text()) == {"epochs_done": 3}
 
 
+def test_watching_changes_no_weight(data, finished, tmp_path):
+    """Neither pictures nor an evaluation, which `finished` has and this run has not."""
+    config = configuration(data, tmp_path)
+    train(dataclasses.replace(config, run=dataclasses.replace(config.run, picture_count=0)))
+    unwatched, watched = (load_model(folder / "last.keras").weights for folder in (tmp_path, finished.workdir))
+    for one, other in zip(unwatched, watched, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_a_finished_runs_folder_is_not_taken_for_a_new_one(data, workdir):
     with pytest.raises(UserError, match="holds another run; choose a new folder, or turn resume on"):
         train(configuration(data, workdir, resume=False))
