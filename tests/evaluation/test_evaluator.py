@@ -8,12 +8,14 @@ import tensorflow as tf
 from keras import ops
 from pose_data import SPEC, reading_predictor, write_data_set
 
-from keras_simplepose.config import CodecConfig, EvaluationConfig
+from keras_simplepose.config import CodecConfig, DetectorConfig, EvaluationConfig
 from keras_simplepose.core.geometry import box_to_crop
 from keras_simplepose.core.skeletons import COCO17, MPII16
 from keras_simplepose.core.spec import PoseSpec
 from keras_simplepose.data.coco import load_persons
 from keras_simplepose.data.persons import Detection
+from keras_simplepose.detection.data_set import detect_data_set
+from keras_simplepose.detection.detectors import load_detector
 from keras_simplepose.evaluation.coco_metrics import METRICS
 from keras_simplepose.evaluation.codec_ceiling import codec_ceiling, codec_spec
 from keras_simplepose.evaluation.evaluator import evaluate_pckh, evaluate_predictor
@@ -206,7 +208,8 @@ def release_crops(image, boxes, spec):
 
 
 @pytest.mark.slow
-def test_a_trained_network_finds_real_people_as_in_the_releases_crops(shared_data):
+@pytest.mark.parametrize(("boxes", "limit"), [("annotated", 1e-4), ("detected", 1e-3)])
+def test_a_trained_network_finds_real_people_as_in_the_releases_crops(shared_data, boxes, limit):
     """A network of published AP .518 on all of val2017 with detector boxes; its pixels are RGB, ImageNet-normalised."""
     network = cv2.dnn.readNetFromONNX(str(shared_data / "weights" / "ultralight_nano_simplepose.onnx"))
     mean, std = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
@@ -226,13 +229,17 @@ def test_a_trained_network_finds_real_people_as_in_the_releases_crops(shared_dat
     persons = load_persons(shared_data / "annotations" / "person_keypoints_val.json", COCO17)
     ours, theirs = PosePredictor(predict, spec), PosePredictor(predict, spec)
     theirs._crop = lambda image, boxes: release_crops(image, boxes, spec)
-    results = [
-        evaluate_predictor(each, persons, shared_data / "images" / "val", progress=False) for each in (ours, theirs)
-    ]
+    images, detections = shared_data / "images" / "val", None
+    if boxes == "detected":
+        model = str(shared_data / "weights" / "yolox_nano_416.onnx")
+        detector = load_detector(DetectorConfig(detector=model, detector_threshold=0.05))
+        detections = detect_data_set(persons, images, detector, progress=False).detections
+    results = [evaluate_predictor(each, persons, images, detections, progress=False) for each in (ours, theirs)]
     found, expected = (result.metrics for result in results)
+    print(boxes, found["AP"], expected["AP"])  # The figures of ARCHITECTURE.md's departures.
     assert results[0].counts["persons"] == 323
-    assert 0.47 <= found["AP"] <= 0.56 and found["AP50"] >= 0.75
-    assert found["AP"] == pytest.approx(expected["AP"], abs=1e-4 if oracles.OPENCV_IS_EXACT else 5e-3)
+    assert 0.47 <= found["AP"] <= 0.56 and found["AP50"] >= 0.74
+    assert found["AP"] == pytest.approx(expected["AP"], abs=limit if oracles.OPENCV_IS_EXACT else 5e-3)
 
 
 class TestPckh:
