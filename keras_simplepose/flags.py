@@ -14,6 +14,7 @@ from absl import flags
 from keras_simplepose.config.options import check, condition_text, dependence, limits
 from keras_simplepose.utils.errors import UserError
 from keras_simplepose.utils.files import atomic_path
+from keras_simplepose.utils.signals import Interrupted
 
 LONGEST_FAULT = 250  # Characters of what absl says, which repeats the value.
 
@@ -194,7 +195,7 @@ def warn(message: str) -> None:
 def run_command(main: Callable[..., int | None], program: str, description: str, *configs: Any) -> NoReturn:
     """Reads and checks the command line, calls `main` with the configurations and leaves with its exit status.
 
-    A `UserError` becomes one line on standard error and status 1; an interrupt status 130.
+    A `UserError` becomes one line on standard error and status 1; an interrupt status 130, SIGTERM to a training 143.
     """
     command_line = CommandLine(program, description, *configs)
     for stream in (sys.stdout, sys.stderr):
@@ -209,6 +210,9 @@ def run_command(main: Callable[..., int | None], program: str, description: str,
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         status = 1
+    except Interrupted as stop:
+        print(stop, file=sys.stderr)
+        status = 128 + stop.signal
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         status = 130

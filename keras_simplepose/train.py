@@ -13,15 +13,17 @@ from keras_simplepose.config import (
     TrainingConfig,
     TrainingDataConfig,
 )
-from keras_simplepose.flags import CommandLine, flagfile_title, run_command, warn, write_flagfile
+from keras_simplepose.flags import CommandLine, flag_name, flagfile_title, run_command, warn, write_flagfile
 from keras_simplepose.utils.errors import UserError
 from keras_simplepose.utils.files import check_outputs
 
 DESCRIPTION = """Trains a pose network and measures its AP.
 
 Data: --prepared (what prepare wrote), or --annotations and --images, or --synthetic_images.
-Results go to --workdir: best.keras, last.keras, curves.csv, curves.png, evaluations.jsonl, examples.png, tensorboard/.
-The same command goes on where an interrupted run stopped."""
+Results go to --workdir: best.keras, last.keras, curves.csv, curves.png, timings.csv, evaluations.jsonl, examples.png,
+tensorboard/, checkpoints/.
+The same command goes on where an interrupted run stopped, to the same weights. SIGTERM and Ctrl-C write a checkpoint
+first and end with status 143 and 130."""
 
 CONFIGS = (
     TrainingDataConfig,
@@ -37,7 +39,7 @@ FLAGS_NAME = "flags.cfg"
 # What a run writes into the workdir, beside the folders.
 WRITTEN = (
     *(FLAGS_NAME, "best.keras", "last.keras", "curves.csv", "curves.png", "evaluations.jsonl", "examples.png"),
-    *("predictions.png", "state.json", "state.weights.h5"),
+    *("timings.csv", "predictions.png", "checkpoints"),
 )
 RENDERED = "data"  # The folder in the workdir for rendered people.
 EXAMPLE_IMAGES = 6  # On predictions.png.
@@ -103,20 +105,24 @@ def check_workdir(workdir: Path, inputs: Sequence[str]) -> None:
 
 
 def write_flags(workdir: Path, *configs: object) -> None:
-    """Keeps the flags of a run; going on with one needs the same.
+    """Keeps the flags of a run; going on with one needs the same, or --resume=force.
 
-    A run has begun once it has rendered data or finished an epoch; a mistaken flag before that can be mended in place.
+    A run has begun once it has rendered data or written a checkpoint; before that a mistaken flag can be mended.
 
     Raises:
         UserError: the folder holds a run with other flags, or cannot be written to.
     """
-    from keras_simplepose.training.run_state import STATE_NAME
+    from keras_simplepose.training.checkpoints import CheckpointFolder
+    from keras_simplepose.training.run_options import check_options, options_of
 
-    path = workdir / FLAGS_NAME
-    if path.exists() and ((workdir / STATE_NAME).exists() or (workdir / RENDERED).exists()):
-        before = CommandLine("train", "", *CONFIGS).parse([f"--flagfile={path}"])
-        if before != list(configs):
-            raise UserError(f"--workdir={workdir} holds a run with other flags (see {path}); choose a new folder")
+    path, now = workdir / FLAGS_NAME, options_of(*configs)
+    if path.exists() and (CheckpointFolder(workdir).paths() or (workdir / RENDERED).exists()):
+        try:
+            before = options_of(*CommandLine("train", "", *CONFIGS).parse([f"--flagfile={path}"]))
+        except UserError as error:
+            raise UserError(f"{path}: is damaged or of another version ({error})"[:280]) from error
+        for change in check_options(f"--workdir={workdir}", before, now, now["resume"], flag_name):
+            print(f"going on with another option: {change}")
     write_flagfile(path, "train", *configs)
 
 

@@ -138,7 +138,15 @@ class RunConfig:
     )
     evaluate_every: int = option(1, "epochs between evaluations on the validation set", minimum=1, only_with=VALIDATION)
     picture_count: int = option(8, "crops drawn with targets and predictions at each evaluation; 0: none", minimum=0)
-    resume: bool = option(True, "go on where an interrupted run in the same workdir stopped")
+    resume: Literal["on", "off", "force"] = option(
+        "on",
+        "on: go on where an interrupted run in the same workdir stopped; off: refuse such a folder; "
+        "force: go on with other options or data",
+    )
+    checkpoint_every: int = option(
+        1000, "steps after which a checkpoint is due within an epoch; the most that are done twice", minimum=1
+    )
+    keep_checkpoints: int = option(2, "newest checkpoints kept, beside the one of the highest AP", minimum=1)
 
 
 @dataclass(frozen=True)

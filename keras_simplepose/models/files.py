@@ -67,5 +67,5 @@ def save_model(model: keras.Model, path: str | Path) -> None:
         ...         print("cannot write" in str(error))
         True
     """
-    with atomic_path(path) as temporary:
+    with atomic_path(path, durable=True) as temporary:
         model.save(temporary)

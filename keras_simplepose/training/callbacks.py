@@ -1,4 +1,4 @@
-"""What happens beside the updates: evaluation, checkpoints, curves, pictures, and the guard against NaN."""
+"""What happens at the end of an epoch: evaluation, models, curves, pictures."""
 
 import json
 import math
@@ -14,42 +14,13 @@ import tensorflow as tf
 
 from keras_simplepose.models.files import save_model
 from keras_simplepose.models.stages import stages
-from keras_simplepose.training.run_state import read_rows, save_state, write_curves
-from keras_simplepose.utils.errors import UserError
+from keras_simplepose.training.run_state import TIMINGS, RunState, write_curves
+from keras_simplepose.training.training_model import TrainingModel
 from keras_simplepose.utils.files import atomic_path
 from keras_simplepose.viz.training import draw_examples
 
+OF_TRAINING = ("loss", "pck", "learning_rate", *TIMINGS)  # Of a row: what is not the evaluation's.
 SECONDS_BETWEEN_CHECKPOINTS = 30.0  # Of shorter epochs only some are kept, or writing would take longer than training.
-
-
-class NonFiniteLossGuard(keras.callbacks.Callback):
-    """Stops at the first step whose loss is not finite, before any checkpoint could keep spoilt weights."""
-
-    def __init__(self, steps_per_epoch: int):
-        """Takes the length of an epoch, to name the step."""
-        super().__init__()
-        self.steps_per_epoch, self.epoch = steps_per_epoch, 0
-
-    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Notes the epoch."""
-        self.epoch = epoch
-
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Looks at the running mean, which stays NaN once a loss was."""
-        if logs and not math.isfinite(float(logs["loss"])):
-            self._stop("the loss is not finite at", batch)
-
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Looks at the weights, which the epoch's last update may have spoilt after its loss was computed."""
-        if not all(bool(keras.ops.all(keras.ops.isfinite(weight))) for weight in self.model.network.weights):
-            self._stop("weights are not finite after", self.steps_per_epoch - 1)
-
-    def _stop(self, fault: str, batch: int) -> None:
-        step = self.epoch * self.steps_per_epoch + batch
-        raise UserError(
-            f"{fault} step {step} (epoch {self.epoch}); the checkpoints are those before it; "
-            "try a smaller learning_rate, warmup_steps, or precision float32"
-        )
 
 
 @dataclass
@@ -67,90 +38,102 @@ class EpochEvaluation:
     every: int
 
 
-class EpochReport(keras.callbacks.Callback):
-    """At the end of each epoch: evaluates, keeps checkpoints and the state to resume from, and writes the curves."""
+class EpochReport:
+    """At the end of each epoch: evaluates, keeps models and the state to go on from, and writes the curves."""
 
     def __init__(
         self,
         workdir: Path,
         epochs: int,
+        model: TrainingModel,
+        state: RunState,
         evaluation: EpochEvaluation | None,
         examples: dict[str, Any] | None = None,
     ):
         """Sets up the files.
 
         Args:
-            workdir: folder for best.keras, last.keras, curves.csv, curves.png, evaluations.jsonl and tensorboard/.
+            workdir: folder for best.keras, last.keras, curves.csv, curves.png, timings.csv, evaluations.jsonl and
+                tensorboard/.
             epochs: of the whole run.
+            model: that is trained.
+            state: of the run, whose rows this adds to.
             evaluation: what to measure, or None.
             examples: a batch of the validation or training pipeline to draw, or None.
         """
-        super().__init__()
-        self.workdir, self.epochs, self.evaluation, self.examples = workdir, epochs, evaluation, examples
-        self.rows = read_rows(workdir)
-        self.best = max((row["AP"] for row in self.rows if math.isfinite(row.get("AP", math.nan))), default=-math.inf)
+        self.workdir, self.epochs, self.model, self.state = workdir, epochs, model, state
+        self.evaluation, self.examples = evaluation, examples
         self.writer = tf.summary.create_file_writer(str(workdir / "tensorboard"))
-        self._run_start, self._epoch_start = time.monotonic(), 0.0
-        self._first_epoch: int | None = None
-        self._kept = self._run_start  # When the checkpoints were last written.
+        self._first_epoch = len(state.progress.rows)
+        self._run_start = self._kept = time.monotonic()  # The latter: when models were last written.
 
-    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Starts the clock."""
-        if self._first_epoch is None:
-            self._first_epoch = epoch
-            # A run killed between writing its curves and its state does their last epoch again.
-            self.rows = [row for row in self.rows if row["epoch"] < epoch]
-        self._epoch_start = time.monotonic()
+    @property
+    def rows(self) -> list[dict[str, float]]:
+        """The epochs' figures."""
+        return self.state.progress.rows
 
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Does it all, in the order that an interruption harms least."""
-        seconds = time.monotonic() - self._epoch_start
-        row = {
+    @property
+    def best(self) -> float:
+        """The highest AP; −∞ before there is one."""
+        return self.state.progress.best
+
+    def figures(self, epoch: int) -> dict[str, float]:
+        """What training itself has measured of the epoch that is over."""
+        seconds = self.state.progress.seconds
+        return {
             "epoch": epoch,
-            # Not of the logs: there each replica's ratio counts the same, however many keypoints it saw.
+            # Not of the step's results: there each replica's ratio counts the same, however many keypoints it saw.
             "loss": float(self.model.loss_metric.result()),
             "pck": float(self.model.pck_metric.result()),
             "learning_rate": float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)),
             "seconds": seconds,
             "data_wait_share": float(self.model.wait_metric.result()) / seconds,
         }
-        last = epoch + 1 == self.epochs
-        if self.evaluation and ((epoch + 1) % self.evaluation.every == 0 or last):
-            row |= self._evaluate(epoch, row, self.evaluation)
+
+    def evaluate(self, epoch: int) -> dict[str, float]:
+        """What the evaluation measures, nothing where none is due."""
+        if self.evaluation and ((epoch + 1) % self.evaluation.every == 0 or epoch + 1 == self.epochs):
+            return self._measure(self.evaluation)
+        return {}
+
+    def end(self, epoch: int, row: dict[str, float]) -> None:
+        """Takes an epoch's figures in; writes files in the order that an interruption harms least."""
         self.rows.append(row)
+        self.state.progress.seconds = 0.0
         waited = time.monotonic() - self._kept
-        if last or epoch == self._first_epoch or "AP" in row or waited >= SECONDS_BETWEEN_CHECKPOINTS:
+        first_or_last = epoch in (self._first_epoch, self.epochs - 1)
+        if first_or_last or "AP" in row or waited >= SECONDS_BETWEEN_CHECKPOINTS:
             self._keep(epoch, row)
         self._print(epoch, row)
 
-    def _keep(self, epoch: int, row: dict[str, float]) -> None:
-        """Writes checkpoints, curves, summaries and, last, the state that declares them valid."""
+    def keep_network(self) -> None:
+        """Writes last.keras."""
         save_model(self.model.network, self.workdir / "last.keras")
+
+    def _keep(self, epoch: int, row: dict[str, float]) -> None:
+        """Writes models, curves, summaries and, last, the checkpoint: what is older than it is done anew."""
+        self.keep_network()
         if row.get("AP", -math.inf) > self.best:
-            self.best = row["AP"]
+            self.state.progress.best, self.state.progress.best_step = row["AP"], self.state.progress.step
             save_model(self.model.network, self.workdir / "best.keras")
         write_curves(self.workdir, self.rows)
+        self._write_evaluations()
         self._write_summaries(epoch, row)
-        save_state(self.model, self.workdir, epoch + 1)
+        self.state.save(self.model)
         self._kept = time.monotonic()
 
-    def _evaluate(self, epoch: int, row: dict[str, float], evaluation: EpochEvaluation) -> dict[str, float]:
-        """What the evaluation measures; an epoch whose evaluation fails is kept before the run ends."""
-        try:
-            return self._measure(epoch, evaluation)
-        except Exception:
-            self.rows.append(row)
-            self._keep(epoch, row)
-            raise
+    def _write_evaluations(self) -> None:
+        """A line for each evaluation; the whole file, so that a run which goes on repeats none."""
+        rows = [{name: value for name, value in row.items() if name not in OF_TRAINING} for row in self.rows]
+        lines = [json.dumps(row) + "\n" for row in rows if len(row) > 1]
+        if lines:
+            with atomic_path(self.workdir / "evaluations.jsonl", durable=True) as temporary:
+                temporary.write_text("".join(lines), encoding="utf-8")
 
-    def _measure(self, epoch: int, evaluation: EpochEvaluation) -> dict[str, float]:
+    def _measure(self, evaluation: EpochEvaluation) -> dict[str, float]:
         measured = self.model.evaluate(evaluation.dataset, verbose=0, return_dict=True)
         values = {"validation_loss": float(measured["loss"]), "validation_pck": float(measured["pck"])}
-        values |= {name: float(value) for name, value in evaluation.average_precision().items()}
-        line = json.dumps({"epoch": epoch} | values)
-        with open(self.workdir / "evaluations.jsonl", "a", encoding="utf-8") as stream:
-            stream.write(line + "\n")
-        return values
+        return values | {name: float(value) for name, value in evaluation.average_precision().items()}
 
     def _write_summaries(self, epoch: int, row: dict[str, float]) -> None:
         with self.writer.as_default(step=epoch):
@@ -168,7 +151,7 @@ class EpochReport(keras.callbacks.Callback):
         self.writer.flush()
 
     def _print(self, epoch: int, row: dict[str, float]) -> None:
-        done = epoch + 1 - (self._first_epoch or 0)
+        done = epoch + 1 - self._first_epoch
         left = (time.monotonic() - self._run_start) / done * (self.epochs - epoch - 1)
         text = f"epoch {epoch + 1}/{self.epochs}: loss {row['loss']:.2e}, PCK {row['pck']:.3f}"
         if "AP" in row:

@@ -14,15 +14,19 @@ from keras_simplepose.data.pipeline import ImageSource, PatchSource, training_da
 from keras_simplepose.evaluation.evaluator import evaluate_predictor
 from keras_simplepose.models.folded_weights import is_folded, load_folded_weights
 from keras_simplepose.prediction.predictor import PosePredictor
-from keras_simplepose.training.callbacks import EpochEvaluation, EpochReport, NonFiniteLossGuard
+from keras_simplepose.training.callbacks import EpochEvaluation, EpochReport
+from keras_simplepose.training.checkpoints import Checkpoint, CheckpointFolder
 from keras_simplepose.training.devices import make_strategy
 from keras_simplepose.training.jit import choose_jit
+from keras_simplepose.training.loop import TrainingLoop
 from keras_simplepose.training.network import build_network
 from keras_simplepose.training.optimizers import PyTorchAdam
-from keras_simplepose.training.run_state import WEIGHTS_NAME, first_epoch_of
+from keras_simplepose.training.run_options import check_options, options_of
+from keras_simplepose.training.run_state import RunState, go_on, identity_of, locked
 from keras_simplepose.training.schedule import TrainingSchedule
 from keras_simplepose.training.sources import damage_named, training_source, validation_source
 from keras_simplepose.training.training_model import TrainingModel
+from keras_simplepose.utils.errors import UserError
 
 ADAM_BETAS = (0.9, 0.999)  # Paper's release.
 STATISTICS_CROPS = 512  # Training crops whose statistics batch normalisation begins with, where a file has none.
@@ -56,12 +60,21 @@ def train(config: TrainingConfig) -> TrainingResult:
         config: the run.
 
     Raises:
-        UserError: a mistake in the configuration or the data, or a loss that is not finite.
+        UserError: a mistake in the configuration or the data, another process at work in the folder, a full disk, or a
+            loss that is not finite.
+        Interrupted: stopped by SIGINT or SIGTERM, after a checkpoint.
     """
     workdir = Path(config.run.workdir)
-    first_epoch = first_epoch_of(workdir, config.run.resume)
-    keras.utils.set_random_seed(config.run.seed)
-    strategy = make_strategy(config.run.strategy, config.optimization.batch_size)
+    with locked(workdir):
+        return _train(config, workdir)
+
+
+def _train(config: TrainingConfig, workdir: Path) -> TrainingResult:
+    run, epochs = config.run, config.optimization.epochs
+    checkpoints = CheckpointFolder(workdir, run.keep_checkpoints)
+    begun = _checkpoint_to_go_on_from(checkpoints, config)
+    keras.utils.set_random_seed(run.seed)
+    strategy = make_strategy(run.strategy, config.optimization.batch_size)
     with strategy.scope():
         network = build_network(config)
         trainer = TrainingModel(network, _half_body_minimum(config.augmentation))
@@ -70,46 +83,55 @@ def train(config: TrainingConfig) -> TrainingResult:
     print(f"training annotations: {source.summary()}")
     if validation:
         print(f"validation annotations: {validation.summary()}")
-    batches, steps = _training_batches(config, source, first_epoch)
+    batches, steps = _training_batches(config, source)
     with strategy.scope():
         trainer.compile(optimizer=make_optimizer(config, steps))
         trainer.optimizer.build(network.trainable_variables)
+    state = RunState(checkpoints, identity_of(config, steps, source, validation))
+    if begun:
+        state.progress = go_on(trainer, begun, state.identity, workdir, run.resume)
+        print(f"going on after step {state.progress.step} of {steps * epochs}")
     with damage_named(source):
-        jit_compile = choose_jit(config, trainer, batches, steps, strategy)
-        examples = _examples(batches, config.run.picture_count)
-    if is_folded(config.model.backbone_weights) and not (first_epoch or config.model.initial_model):
+        if state.progress.jit_compile is None:
+            state.progress.jit_compile = choose_jit(config, trainer, batches, steps, strategy)
+        examples = _examples(batches, run.picture_count)
+    if is_folded(config.model.backbone_weights) and not (begun or config.model.initial_model):
         with damage_named(source):
             print(load_folded_weights(network, config.model.backbone_weights, _sample_crops(config, trainer, batches)))
-    if first_epoch:
-        trainer.load_weights(workdir / WEIGHTS_NAME)
-        print(f"going on after epoch {first_epoch} of {config.optimization.epochs}")
-    trainer.jit_compile = jit_compile
-    report = EpochReport(workdir, config.optimization.epochs, _evaluation(config, network, validation), examples)
+    trainer.jit_compile = state.progress.jit_compile
+    report = EpochReport(workdir, epochs, trainer, state, _evaluation(config, network, validation), examples)
     print(
         f"training {network.name} ({network.count_params():,} parameters) on {source.count} persons, "
         f"{steps} steps an epoch, {strategy.num_replicas_in_sync} device(s)",
         flush=True,
     )
     with damage_named(source, validation):
-        trainer.fit(
-            batches,
-            epochs=config.optimization.epochs,
-            initial_epoch=first_epoch,
-            steps_per_epoch=steps,
-            shuffle=False,  # The pipeline does it; Keras warns where it is left at True.
-            callbacks=[NonFiniteLossGuard(steps), report],
-        )
+        batches, _ = _training_batches(config, source, state.progress.step)
+        TrainingLoop(trainer, strategy, state, report).run(batches, steps, epochs, run.checkpoint_every)
     return _result(workdir, report, source, validation)
 
 
-def _training_batches(config: TrainingConfig, source: PatchSource, first_epoch: int) -> tuple[tf.data.Dataset, int]:
+def _checkpoint_to_go_on_from(checkpoints: CheckpointFolder, config: TrainingConfig) -> Checkpoint | None:
+    """The newest whole checkpoint, its options checked; None for a new run."""
+    if config.run.resume == "off" and checkpoints.paths():
+        raise UserError(f"workdir {config.run.workdir} holds another run; choose a new folder, or turn resume on")
+    checkpoints.clean()
+    begun, faults = checkpoints.newest()
+    if begun:
+        check_options(config.run.workdir, begun.record["identity"]["options"], options_of(config), config.run.resume)
+    for fault in faults:
+        print(f"{fault}; going on from the one before", flush=True)
+    return begun
+
+
+def _training_batches(config: TrainingConfig, source: PatchSource, first_step: int = 0) -> tuple[tf.data.Dataset, int]:
     return training_dataset(
         source,
         config.optimization.batch_size,
         config.augmentation,
         config.run.seed,
         config.data.shuffle_buffer,
-        first_epoch * -(-source.count // config.optimization.batch_size),
+        first_step,
     )
 
 

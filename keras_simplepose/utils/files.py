@@ -17,11 +17,15 @@ MADE_HERE = ".keras_simplepose"
 
 
 @contextlib.contextmanager
-def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
+def atomic_path(path: str | os.PathLike, durable: bool = False) -> Iterator[Path]:
     """Yields a temporary sibling of `path` to write a file or folder to; renames it to `path` on success.
 
     The temporary name keeps the suffix, which tells writers such as Keras the format. On any exception it is removed
     and `path` stays as it was.
+
+    Args:
+        path: of the file or folder.
+        durable: for a file: wait until the disk has it, so that losing power does not lose it either.
 
     Raises:
         UserError: the folder cannot be written to, or the disk is full.
@@ -37,13 +41,42 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         yield temporary
         if temporary.is_dir() and path.is_dir():
             shutil.rmtree(path)
+        if durable:
+            _flush(temporary)
         os.replace(temporary, path)
+        if durable and os.name == "posix":
+            _flush(path.parent)
     except OSError as error:
         raise UserError(
             f"cannot write {path}: {error.strerror or error}; free space or choose another place"
         ) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _flush(path: Path) -> None:
+    """Waits until the disk has a file, or a folder's names."""
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_leftovers(folder: str | os.PathLike, names: Iterable[str] = ()) -> None:
+    """Removes the temporary folders that `atomic_path` could not, its process having been killed.
+
+    Call it only where no other process writes.
+
+    Args:
+        folder: to look in; it need not exist.
+        names: of the files whose temporary folders may go; none: all.
+    """
+    stems = {Path(name).stem for name in names}
+    for path in Path(folder).glob(".*-????????"):
+        stem = path.name[1:-9]
+        if path.is_dir() and not path.is_symlink() and (stem in stems or not stems):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 @contextlib.contextmanager

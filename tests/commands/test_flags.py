@@ -78,14 +78,26 @@ def test_help_names_every_flag_once_under_its_purpose():
     assert text.count("--[no]flip_test") == 1
 
 
-def test_a_run_that_has_not_begun_may_be_given_other_flags(tmp_path):
-    from keras_simplepose.training.run_state import STATE_NAME
+def test_a_run_that_has_not_begun_may_be_given_other_flags(tmp_path, capsys):
+    def with_options(**options):
+        return [
+            dataclasses.replace(each, **{name: value for name, value in options.items() if hasattr(each, name)})
+            for each in (kind() for kind in train.CONFIGS)
+        ]
 
-    configs = [kind() for kind in train.CONFIGS]
-    others = [dataclasses.replace(each, seed=5) if hasattr(each, "seed") else each for each in configs]
-    train.write_flags(tmp_path, *configs)
-    train.write_flags(tmp_path, *others)
-    (tmp_path / STATE_NAME).write_text("{}")
-    train.write_flags(tmp_path, *others)
-    with pytest.raises(UserError, match="other flags"):
-        train.write_flags(tmp_path, *configs)
+    train.write_flags(tmp_path, *with_options())
+    train.write_flags(tmp_path, *with_options(seed=5))
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "step-000000000001.npz").write_bytes(b"")
+    train.write_flags(tmp_path, *with_options(seed=5, epochs=150, picture_count=0))
+    changed = "--drop_epochs was 90,120, is 3; --seed was 5, is 0"
+    with pytest.raises(UserError, match=f"holds a run with other options: {changed}.*--resume=force"):
+        train.write_flags(tmp_path, *with_options(drop_epochs=(3,)))
+    with pytest.raises(UserError, match="--schedule was steps, is cosine"):
+        train.write_flags(tmp_path, *with_options(seed=5, schedule="cosine"))
+    train.write_flags(tmp_path, *with_options(resume="force"))
+    assert "going on with another option: --seed was 5, is 0" in capsys.readouterr().out
+    train.write_flags(tmp_path, *with_options())
+    (tmp_path / "flags.cfg").write_text("--epochs=many\n")
+    with pytest.raises(UserError, match=r"flags\.cfg: is damaged"):
+        train.write_flags(tmp_path, *with_options())

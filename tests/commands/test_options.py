@@ -215,7 +215,7 @@ def test_a_written_flagfile_is_read_back_without_a_word(command, tmp_path, capsy
 
 def test_flags_of_a_flagfile_may_be_without_effect_and_are_reported(tmp_path, capsys):
     recipe = tmp_path / "recipe.cfg"
-    recipe.write_text("--backbone=resnet18_pytorch\n--drop_epochs=3\n--noresume\n")
+    recipe.write_text("--backbone=resnet18_pytorch\n--drop_epochs=3\n--resume=off\n")
     read("train", f"--flagfile={recipe} --schedule=cosine --initial_model=m.keras")
     notes = capsys.readouterr().err.splitlines()
     assert notes == [

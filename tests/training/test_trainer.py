@@ -1,4 +1,3 @@
-import csv
 import dataclasses
 import json
 import math
@@ -28,9 +27,11 @@ from keras_simplepose.core.spec import PoseSpec
 from keras_simplepose.data.synthetic.scenes import make_synthetic_dataset
 from keras_simplepose.models.files import load_model
 from keras_simplepose.training import trainer
-from keras_simplepose.training.callbacks import NonFiniteLossGuard
+from keras_simplepose.training.checkpoints import CheckpointFolder
+from keras_simplepose.training.loop import check_weights
 from keras_simplepose.training.network import build_network
 from keras_simplepose.training.optimizers import PyTorchAdam
+from keras_simplepose.training.run_state import go_on
 from keras_simplepose.training.schedule import TrainingSchedule
 from keras_simplepose.training.sources import training_source
 from keras_simplepose.training.trainer import make_optimizer, train
@@ -162,11 +163,6 @@ def configuration(data, workdir, epochs=1, **run):
     )
 
 
-def epochs_of_curves(workdir):
-    with open(workdir / "curves.csv", newline="") as stream:
-        return [int(row["epoch"]) for row in csv.DictReader(stream)]
-
-
 @pytest.fixture(scope="module")
 def finished(data, tmp_path_factory):
     """The result of a run of one epoch with validation and pictures."""
@@ -190,9 +186,10 @@ def test_a_run_leaves_models_figures_and_pictures(finished):
         "curves.png",
         "evaluations.jsonl",
         "examples.png",
-        "state.json",
-        "state.weights.h5",
+        "timings.csv",
+        "checkpoints",
         "tensorboard",
+        ".lock",
     }
     (row,) = result.rows
     assert row["loss"] > 0 and 0 <= row["pck"] <= 1 and 0 <= row["data_wait_share"] <= 1
@@ -214,22 +211,12 @@ def test_the_state_holds_weights_and_optimiser(finished, data):
     optimizer = make_optimizer(configuration(data, workdir), steps_per_epoch=2)
     model.compile(optimizer=optimizer)
     optimizer.build(model.network.trainable_variables)
-    model.load_weights(workdir / "state.weights.h5")
+    checkpoint, _ = CheckpointFolder(workdir).newest()
+    go_on(model, checkpoint, checkpoint.record["identity"], workdir, "on")
     for ours, theirs in zip(model.network.weights, load_model(workdir / "last.keras").weights, strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert int(optimizer.iterations) > 0
     assert any(np.any(variable) for variable in optimizer.variables[2:])
-
-
-def test_an_interrupted_run_goes_on(data, workdir, capsys):
-    """As if it had been killed in its second epoch, after the curves were written and before the state was."""
-    lines = (workdir / "curves.csv").read_text().splitlines()
-    (workdir / "curves.csv").write_text("\n".join([*lines, "1" + lines[-1][1:]]) + "\n")
-    result = train(configuration(data, workdir, epochs=3))
-    output = capsys.readouterr().out
-    assert "going on after epoch 1 of 3" in output and "epoch 3/3: loss" in output
-    assert epochs_of_curves(workdir) == [row["epoch"] for row in result.rows] == [0, 1, 2]
-    assert json.loads((workdir / "state.json").read_text()) == {"epochs_done": 3}
 
 
 def test_watching_changes_no_weight(data, finished, tmp_path):
@@ -243,30 +230,31 @@ def test_watching_changes_no_weight(data, finished, tmp_path):
 
 def test_a_finished_runs_folder_is_not_taken_for_a_new_one(data, workdir):
     with pytest.raises(UserError, match="holds another run; choose a new folder, or turn resume on"):
-        train(configuration(data, workdir, resume=False))
+        train(configuration(data, workdir, resume="off"))
 
 
-CHECKPOINTS = ("best.keras", "last.keras", "state.weights.h5", "state.json", "curves.csv")
+def files_of(folder):
+    """The bytes of what a run goes on from and of what it gives."""
+    names = ("best.keras", "last.keras", "curves.csv", "evaluations.jsonl", "checkpoints/step-*")
+    return {path: path.read_bytes() for name in names for path in folder.glob(name)}
 
 
 def test_a_loss_that_is_not_finite_stops_and_leaves_the_checkpoints(data, workdir):
-    before = {name: (workdir / name).read_bytes() for name in CHECKPOINTS}
-    config = configuration(data, workdir, epochs=2)
+    before = files_of(workdir)
+    config = configuration(data, workdir, epochs=2, resume="force")
     wild = dataclasses.replace(config.optimization, learning_rate=math.inf)
     with pytest.raises(UserError, match=r"the loss is not finite at step \d+ \(epoch 1\)"):
         train(dataclasses.replace(config, optimization=wild))
-    assert {name: (workdir / name).read_bytes() for name in CHECKPOINTS} == before
+    assert files_of(workdir) == before and len(before) == 5
 
 
 def test_weights_that_the_last_step_spoilt_are_not_kept():
-    guard = NonFiniteLossGuard(steps_per_epoch=5)
-    guard.set_model(TrainingModel(network()))
-    guard.on_epoch_begin(2)
-    guard.on_epoch_end(2, {"loss": 0.1})
-    bias = guard.model.network.get_layer("final_layer").bias
+    spoilt = network()
+    check_weights(spoilt, 14, 2)
+    bias = spoilt.get_layer("final_layer").bias
     bias.assign(bias + np.inf)
     with pytest.raises(UserError, match=r"weights are not finite after step 14 \(epoch 2\)"):
-        guard.on_epoch_end(2, {"loss": 0.1})
+        check_weights(spoilt, 14, 2)
 
 
 @pytest.mark.parametrize("part", ["training", "validation"])
@@ -283,7 +271,10 @@ def test_a_damaged_image_ends_the_training_in_its_error(data, tmp_path, part):
     # An evaluation that fails ends the run, but the epoch before it is kept.
     kept = [path.name for path in (tmp_path / "run").glob("*.keras")]
     assert kept == ([] if part == "training" else ["last.keras"])
-    assert part == "training" or json.loads((tmp_path / "run" / "state.json").read_text()) == {"epochs_done": 1}
+    checkpoint, _ = CheckpointFolder(tmp_path / "run").newest()
+    assert (checkpoint is None) == (part == "training")
+    if checkpoint:
+        assert checkpoint.step == checkpoint.record["identity"]["steps"] and not checkpoint.record["progress"]["rows"]
 
 
 def test_what_was_estimated_and_left_out_is_said_before_the_work(data, tmp_path, capsys, monkeypatch):
@@ -339,7 +330,7 @@ def test_a_batch_larger_than_the_data_is_refused(data, tmp_path):
     large = dataclasses.replace(config.optimization, batch_size=1_000_000)
     with pytest.raises(UserError, match=r"batch_size is 1000000, but there are only \d+ persons to train on"):
         train(dataclasses.replace(config, optimization=large))
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
 
 
 def test_the_optimiser_is_the_papers():

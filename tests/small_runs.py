@@ -1,0 +1,88 @@
+"""A run of training that takes seconds: rendered people, and a network of two convolutions."""
+
+import dataclasses
+import signal
+
+import keras
+import numpy as np
+
+from keras_simplepose.config import (
+    AugmentationConfig,
+    EvaluationConfig,
+    ModelConfig,
+    OptimizationConfig,
+    RunConfig,
+    TrainingConfig,
+    TrainingDataConfig,
+)
+from keras_simplepose.core.skeletons import COCO17
+from keras_simplepose.core.spec import PoseSpec
+from keras_simplepose.data.synthetic.scenes import make_synthetic_dataset
+from keras_simplepose.models.files import save_model
+from keras_simplepose.models.layers import Heatmaps
+from keras_simplepose.training import loop
+from keras_simplepose.training.checkpoints import CheckpointFolder
+
+BATCH, EPOCHS = 2, 3
+
+
+def tiny_network():
+    """With batch statistics and a random layer, whose states a run must find again."""
+    keras.utils.set_random_seed(0)
+    crops = keras.Input((32, 32, 3))
+    x = keras.layers.Rescaling(1 / 255)(crops)
+    x = keras.layers.Conv2D(8, 5, 4, padding="same", name="body")(x)
+    x = keras.layers.BatchNormalization(name="norm")(x)
+    x = keras.layers.Dropout(0.2, seed=1, name="drop")(keras.layers.ReLU(name="relu")(x))
+    x = keras.layers.Conv2D(17, 3, padding="same", name="final_layer")(x)
+    return keras.Model(crops, Heatmaps(PoseSpec(COCO17, (32, 32), (8, 8), 1.0), name="heatmaps")(x), name="tiny")
+
+
+def tiny_config(folder, images=4, **run):
+    """A run in FOLDER/run; its data and initial model are made beside it, once."""
+    if not (folder / "tiny.keras").exists():
+        make_synthetic_dataset(folder / "set", images, seed=1, workers=1, image_size=(120, 160))
+        save_model(tiny_network(), folder / "tiny.keras")
+    places = [str(folder / "set" / "person_keypoints.json"), str(folder / "set" / "images")]
+    return TrainingConfig(
+        ModelConfig(initial_model=str(folder / "tiny.keras")),
+        TrainingDataConfig("", *places, *places, shuffle_buffer=3),
+        AugmentationConfig(),
+        OptimizationConfig(epochs=EPOCHS, batch_size=BATCH, learning_rate=1e-2, drop_epochs=(2,)),
+        RunConfig(**{"workdir": str(folder / "run"), "jit_compile": "off", "picture_count": 0} | run),
+        EvaluationConfig(evaluation_batch_size=BATCH, flip_test=False),
+    )
+
+
+def in_folder(config, workdir, **run):
+    return dataclasses.replace(config, run=dataclasses.replace(config.run, workdir=str(workdir), **run))
+
+
+def stop_after(monkeypatch, count, number=signal.SIGTERM):
+    """Has a signal come during the step after `count` others."""
+    make_step, left = loop.make_step, [count]
+
+    def made(*arguments):
+        step = make_step(*arguments)
+
+        def counted(batch):
+            left[0] -= 1
+            if left[0] == -1:
+                signal.raise_signal(number)
+            return step(batch)
+
+        return counted
+
+    monkeypatch.setattr(loop, "make_step", made)
+
+
+def ending(workdir):
+    """All that a run must give again to the bit: every variable, the curves and the evaluations."""
+    checkpoint, _ = CheckpointFolder(workdir).newest()
+    texts = [(workdir / name).read_text() for name in ("curves.csv", "evaluations.jsonl")]
+    return checkpoint.step, [array.tobytes() for array in checkpoint.arrays], texts
+
+
+def assert_same_ending(one, other):
+    assert one[0] == other[0] and one[2] == other[2]
+    assert len(one[1]) == len(other[1]) and all(map(np.array_equal, one[1], other[1]))
