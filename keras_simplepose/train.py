@@ -39,7 +39,7 @@ FLAGS_NAME = "flags.cfg"
 # What a run writes into the workdir, beside the folders.
 WRITTEN = (
     *(FLAGS_NAME, "best.keras", "last.keras", "curves.csv", "curves.png", "evaluations.jsonl", "examples.png"),
-    *("timings.csv", "predictions.png", "checkpoints"),
+    *("last_ema.keras", "timings.csv", "predictions.png", "checkpoints"),
 )
 RENDERED = "data"  # The folder in the workdir for rendered people.
 EXAMPLE_IMAGES = 6  # On predictions.png.
@@ -59,6 +59,7 @@ def main(
     from keras_simplepose.data.synthetic.quickstart import make_data
     from keras_simplepose.prediction.data_set import example_poses
     from keras_simplepose.prediction.predictor import PosePredictor
+    from keras_simplepose.training.callbacks import best_precision
     from keras_simplepose.training.trainer import train
     from keras_simplepose.viz.sheet import write_sheet
 
@@ -79,7 +80,7 @@ def main(
         predictor = PosePredictor.load(result.model, evaluation)
         examples = example_poses(predictor, result.validation, data.validation_images, EXAMPLE_IMAGES, data.orientation)
         write_sheet(examples, workdir / "predictions.png")
-        best = max(row["AP"] for row in result.rows if "AP" in row)
+        best = max(map(best_precision, result.rows))
         print(f"best AP      {best:.3f} on {len(result.validation.persons)} persons, ground-truth boxes")
         print(f"metrics      {workdir / 'evaluations.jsonl'}\npredictions  {workdir / 'predictions.png'}")
     print(f"curves       {workdir / 'curves.png'} and {workdir / 'curves.csv'}")

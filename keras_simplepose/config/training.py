@@ -75,6 +75,11 @@ class AugmentationConfig:
     scale: float = option(
         0.3, "standard deviation of the scale factor, which is clipped to 1 ± this [paper]", minimum=0, below=1
     )
+    scale_mode: Literal["clipped", "truncated", "uniform"] = option(
+        "clipped",
+        "clipped [paper]; truncated: the normal distribution cut off there [mmpose: scale 0.5]; uniform within",
+        only_with={"scale": True},
+    )
     rotation: float = option(
         40.0, "standard deviation of the rotation in degrees, clipped to twice this [paper]", minimum=0, maximum=180
     )
@@ -97,6 +102,33 @@ class AugmentationConfig:
         minimum=1,
         only_with={"half_body_probability": True},
     )
+    brightness: float = option(
+        0.0, "largest change of the factor on all values [torchvision's usual: 0.4]", minimum=0, maximum=1
+    )
+    contrast: float = option(
+        0.0, "largest change of the factor on distances from the mean grey [0.4]", minimum=0, maximum=1
+    )
+    saturation: float = option(
+        0.0, "largest change of the factor on distances from each pixel's grey [0.4]", minimum=0, maximum=1
+    )
+    hue: float = option(0.0, "largest turn of the hue in degrees [36]", minimum=0, maximum=180)
+    photometric_probability: float = option(
+        0.8,
+        "share of crops whose colours are changed so [SimCLR]",
+        minimum=0,
+        maximum=1,
+        only_with=({"brightness": True}, {"contrast": True}, {"saturation": True}, {"hue": True}),
+    )
+    erasing_probability: float = option(
+        0.0, "share of crops with a rectangle erased [Zhong et al.: 0.5]", minimum=0, maximum=1
+    )
+    erasing_area: float = option(
+        0.2,
+        "largest share of the crop that is erased, the least being 0.02 [Zhong et al.: 0.4]",
+        minimum=0.02,
+        maximum=1,
+        only_with={"erasing_probability": True},
+    )
 
 
 @dataclass(frozen=True)
@@ -105,6 +137,15 @@ class OptimizationConfig:
 
     epochs: int = option(140, "passes over the training persons [paper]", minimum=1)
     batch_size: int = option(128, "persons per step over all devices [paper: 32 on each of 4]", minimum=1)
+    accumulation_steps: int = option(
+        1, "equal parts that each device works its batch through in, one after the other, for memory", minimum=1
+    )
+    loss: Literal["mse", "labelled_mse", "ohkm", "adaptive_wing"] = option(
+        "mse",
+        "mse [paper]; labelled_mse: its mean over labelled keypoints only; ohkm: the last stage learns each person's "
+        "hardest keypoints [CPN, CVPR 2018]; adaptive_wing [Wang et al., ICCV 2019]",
+    )
+    hard_keypoints: int = option(8, "how many keypoints are the hardest [CPN]", minimum=1, only_with={"loss": "ohkm"})
     learning_rate: float = option(1e-3, "of Adam, at the start [paper]", above=0)
     schedule: Literal["steps", "cosine"] = option("steps", "steps: × drop_factor at drop_epochs; cosine: down to 0")
     drop_epochs: tuple[int, ...] = option(
@@ -120,6 +161,21 @@ class OptimizationConfig:
     warmup_steps: int = option(0, "steps over which the learning rate rises linearly from 0 [paper: none]", minimum=0)
     adam_epsilon: float = option(
         1e-8, "as PyTorch adds it, after the bias correction; Keras adds 1e-7 before it [paper]", above=0
+    )
+    weight_decay: float = option(
+        0.0, "above 0: AdamW, decoupled; norms and biases are left out [paper: none; AdamW's authors: 0.01]", minimum=0
+    )
+    gradient_clip_norm: float = option(
+        0.0, "largest norm of all gradients together; above, they are scaled down to it; 0: any [paper]", minimum=0
+    )
+    learning_rate_factors: tuple[str, ...] = option(
+        (), "NAME:FACTOR, for layers whose names begin so; the last that fits counts; * stands for anything"
+    )
+    ema_decay: float = option(
+        0.0,
+        "above 0: a moving average of the weights is kept and evaluated too [usual: 0.999 to 0.9999]",
+        minimum=0,
+        below=1,
     )
 
 

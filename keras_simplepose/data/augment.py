@@ -4,6 +4,7 @@ Drawing is stateless and per global batch, keyed by (seed, step), so a run is th
 """
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from keras_simplepose.core.flip import flip_keypoint_order
 from keras_simplepose.core.geometry import crop_matrix, points_to_crop, transform_points
 from keras_simplepose.core.spec import PoseSpec
 from keras_simplepose.core.warp import warp_rounded
+from keras_simplepose.data.appearance import Appearance, apply_appearance
 
 HALF_BODY_LEAST = 3  # Labelled keypoints the chosen half must have (mmpose).
 
@@ -63,11 +65,21 @@ def draw_transformation(seed: Tensor, step: Tensor, batch_size: int, config: Aug
     def chance(key: Tensor, probability: float) -> Tensor:
         return tf.cast(tf.random.stateless_uniform([batch_size], key) < probability, tf.float32)
 
+    def factors() -> Tensor:
+        if config.scale_mode == "clipped":
+            drawn = normal(keys[0], config.scale)
+        else:
+            share = tf.random.stateless_uniform([batch_size], keys[0], -1.0, 1.0)
+            if config.scale_mode == "truncated":
+                share = tf.math.erfinv(share * math.erf(math.sqrt(0.5))) * math.sqrt(2)
+            drawn = share * config.scale
+        return tf.clip_by_value(1 + drawn, 1 - config.scale, 1 + config.scale)
+
     limit = 2 * config.rotation
     shift = tf.random.stateless_uniform([batch_size, 2], keys[4], -config.shift, config.shift)
     upper = tf.where(tf.random.stateless_uniform([batch_size], keys[7]) < 0.5, 1.0, -1.0)
     return Transformation(
-        scale=tf.clip_by_value(1 + normal(keys[0], config.scale), 1 - config.scale, 1 + config.scale),
+        scale=factors(),
         degrees=tf.clip_by_value(normal(keys[1], config.rotation), -limit, limit)
         * chance(keys[2], config.rotation_probability),
         flip=chance(keys[3], config.flip_probability),
@@ -140,13 +152,21 @@ def apply_transformation(
 
 
 def training_batch(
-    batch: dict[str, Any], transformation: Transformation, spec: PoseSpec, half_body_minimum: int = 0
+    batch: dict[str, Any],
+    transformation: Transformation,
+    spec: PoseSpec,
+    half_body_minimum: int = 0,
+    appearance: Appearance | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Crops, target heatmaps and their weights for a batch of patches; arguments as `apply_transformation`.
+
+    What an appearance, if given, erases keeps its keypoints' targets.
 
     Returns:
         crops [B, H, W, 3] float32; targets [B, h, w, K] float32; weights [B, K] float32.
     """
     crops, keypoints, visible = apply_transformation(batch, transformation, spec, half_body_minimum)
+    if appearance is not None:
+        crops = apply_appearance(crops, appearance)
     targets, weights = codecs.encode(keypoints, visible, spec)
     return crops, targets, weights

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from keras_simplepose.config import AugmentationConfig
 from keras_simplepose.core.arrays import Tensor
+from keras_simplepose.data.appearance import draw_appearance
 from keras_simplepose.data.augment import draw_transformation, identity_transformation
 from keras_simplepose.data.patches import PatchSettings, make_patch
 from keras_simplepose.data.persons import PersonSet, to_int64
@@ -237,7 +238,8 @@ def training_dataset(
 
     Returns:
         the dataset and its steps per epoch. Elements are dictionaries: the patch fields with a leading B; the
-        fields of `Transformation`; data_wait [B] float32, the seconds this batch was waited for.
+        fields of `Transformation`; those of `Appearance` that are drawn; data_wait [B] float32, the seconds this batch
+        was waited for.
     """
     steps = -(-source.count // batch_size)
     first_epoch, steps_done = divmod(first_step, steps)
@@ -260,7 +262,8 @@ def training_dataset(
     numbers = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
 
     def with_transformation(batch: dict[str, Any], step: Any) -> dict[str, Any]:
-        return batch | draw_transformation(seed, step, batch_size, augmentation).to_dict()
+        drawn = draw_transformation(seed, step, batch_size, augmentation).to_dict()
+        return batch | drawn | draw_appearance(seed, step, batch_size, augmentation).to_dict()
 
     batches = tf.data.Dataset.zip(_batched(patches, source, batch_size), numbers).map(with_transformation)
     return _timed(batches.prefetch(2), batch_size), steps

@@ -1,9 +1,17 @@
-"""The training loss and the heatmap PCK shown beside it."""
+"""The training losses by name, and the heatmap PCK shown beside them.
+
+A new one is a function of heatmaps, targets and weights, as `keypoint_mse`, and a line in `LOSSES`.
+"""
+
+from collections.abc import Callable
 
 from keras import ops
 
 from keras_simplepose.core.arrays import Tensor
 
+HARD_KEYPOINTS = 8  # Of 17, whose losses count in online hard keypoint mining (CPN).
+# Of the adaptive wing loss: α, ω, ε and θ (Wang et al., ICCV 2019).
+WING_ALPHA, WING_OMEGA, WING_EPSILON, WING_THETA = 2.1, 14.0, 1.0, 0.5
 PCK_DISTANCE = 0.5  # Of a tenth of the heatmap along each axis (paper's release, `accuracy`).
 
 
@@ -20,8 +28,62 @@ def keypoint_mse(predictions: Tensor, targets: Tensor, weights: Tensor) -> Tenso
     Returns:
         [B] float32.
     """
+    return ops.mean(_each_keypoint(predictions, targets, weights), axis=1)
+
+
+def labelled_mse(predictions: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    """As `keypoint_mse`, but the mean over the keypoints that have weight: a person with few counts no less.
+
+    0 for an example without any.
+    """
+    count = ops.sum(ops.cast(weights > 0, "float32"), axis=1)
+    return ops.sum(_each_keypoint(predictions, targets, weights), axis=1) / ops.maximum(count, 1.0)
+
+
+def hard_keypoint_mse(predictions: Tensor, targets: Tensor, weights: Tensor, count: int = HARD_KEYPOINTS) -> Tensor:
+    """As `keypoint_mse`, but the mean over the `count` keypoints that cost most: online hard keypoint mining.
+
+    Example:
+        >>> import numpy as np
+        >>> heatmaps = np.sqrt([2.0, 8.0, 4.0]).reshape(1, 1, 1, 3)
+        >>> float(hard_keypoint_mse(heatmaps, 0 * heatmaps, np.ones((1, 3), "float32"), count=2)[0])
+        3.0
+    """
+    losses = _each_keypoint(predictions, targets, weights)
+    return ops.mean(ops.top_k(losses, min(count, losses.shape[-1]))[0], axis=1)
+
+
+def adaptive_wing(predictions: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    """The adaptive wing loss: as steep for small errors as for large ones near a Gaussian's top, flat far from it.
+
+    Arguments and result as `keypoint_mse`.
+    """
+    weights = weights[:, None, None, :]
+    targets = targets * weights
+    error = ops.abs(ops.cast(predictions, "float32") * weights - targets)
+    power = WING_ALPHA - targets
+    edge = (WING_THETA / WING_EPSILON) ** power
+    slope = WING_OMEGA / (1 + edge) * power * (WING_THETA / WING_EPSILON) ** (power - 1) / WING_EPSILON
+    # Where the other branch holds, a power of 0 would have no finite gradient.
+    near = ops.where(error < WING_THETA, ops.maximum(error, 1e-7), WING_THETA)
+    inner = WING_OMEGA * ops.log1p((near / WING_EPSILON) ** power)
+    outer = slope * (error - WING_THETA) + WING_OMEGA * ops.log1p(edge)
+    return ops.mean(ops.where(error < WING_THETA, inner, outer), axis=(1, 2, 3))
+
+
+def _each_keypoint(predictions: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    """[B, K]: half the mean squared error of each keypoint's weighted heatmap."""
     difference = (ops.cast(predictions, "float32") - targets) * weights[:, None, None, :]
-    return 0.5 * ops.mean(ops.square(difference), axis=(1, 2, 3))
+    return 0.5 * ops.mean(ops.square(difference), axis=(1, 2))
+
+
+Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
+LOSSES: dict[str, Loss] = {
+    "mse": keypoint_mse,
+    "labelled_mse": labelled_mse,
+    "ohkm": hard_keypoint_mse,
+    "adaptive_wing": adaptive_wing,
+}
 
 
 def heatmap_pck(predictions: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:

@@ -21,6 +21,13 @@ from keras_simplepose.viz.training import draw_examples
 
 OF_TRAINING = ("loss", "pck", "learning_rate", *TIMINGS)  # Of a row: what is not the evaluation's.
 SECONDS_BETWEEN_CHECKPOINTS = 30.0  # Of shorter epochs only some are kept, or writing would take longer than training.
+EMA = "ema_"  # What is measured with averaged weights.
+
+
+def best_precision(row: dict[str, float]) -> float:
+    """An epoch's AP, or that of its averaged weights if it is higher; −∞ where none was measured."""
+    values = (row.get("AP", math.nan), row.get(EMA + "AP", math.nan))
+    return max(filter(math.isfinite, values), default=-math.inf)
 
 
 @dataclass
@@ -53,8 +60,8 @@ class EpochReport:
         """Sets up the files.
 
         Args:
-            workdir: folder for best.keras, last.keras, curves.csv, curves.png, timings.csv, evaluations.jsonl and
-                tensorboard/.
+            workdir: folder for best.keras, last.keras, last_ema.keras where weights are averaged, curves.csv,
+                curves.png, timings.csv, evaluations.jsonl and tensorboard/.
             epochs: of the whole run.
             model: that is trained.
             state: of the run, whose rows this adds to.
@@ -112,10 +119,18 @@ class EpochReport:
 
     def _keep(self, epoch: int, row: dict[str, float]) -> None:
         """Writes models, curves, summaries and, last, the checkpoint: what is older than it is done anew."""
+        network, best = self.model.network, best_precision(row)
+        is_best = best > self.best
+        if is_best:
+            self.state.progress.best, self.state.progress.best_step = best, self.state.progress.step
         self.keep_network()
-        if row.get("AP", -math.inf) > self.best:
-            self.state.progress.best, self.state.progress.best_step = row["AP"], self.state.progress.step
-            save_model(self.model.network, self.workdir / "best.keras")
+        if is_best and best == row["AP"]:
+            save_model(network, self.workdir / "best.keras")
+        if self.model.average:
+            with self.model.average.swapped_in(self.model.optimizer):
+                save_model(network, self.workdir / "last_ema.keras")
+                if is_best and best != row["AP"]:
+                    save_model(network, self.workdir / "best.keras")
         write_curves(self.workdir, self.rows)
         self._write_evaluations()
         self._write_summaries(epoch, row)
@@ -131,6 +146,13 @@ class EpochReport:
                 temporary.write_text("".join(lines), encoding="utf-8")
 
     def _measure(self, evaluation: EpochEvaluation) -> dict[str, float]:
+        values = self._measured(evaluation)
+        if self.model.average:
+            with self.model.average.swapped_in(self.model.optimizer):
+                values |= {EMA + name: value for name, value in self._measured(evaluation).items()}
+        return values
+
+    def _measured(self, evaluation: EpochEvaluation) -> dict[str, float]:
         measured = self.model.evaluate(evaluation.dataset, verbose=0, return_dict=True)
         values = {"validation_loss": float(measured["loss"]), "validation_pck": float(measured["pck"])}
         return values | {name: float(value) for name, value in evaluation.average_precision().items()}
@@ -155,6 +177,8 @@ class EpochReport:
         left = (time.monotonic() - self._run_start) / done * (self.epochs - epoch - 1)
         text = f"epoch {epoch + 1}/{self.epochs}: loss {row['loss']:.2e}, PCK {row['pck']:.3f}"
         if "AP" in row:
-            text += f", validation loss {row['validation_loss']:.2e}, AP {row['AP']:.3f} (best {self.best:.3f})"
+            average = f", of averaged weights {row[EMA + 'AP']:.3f}" if EMA + "AP" in row else ""
+            text += f", validation loss {row['validation_loss']:.2e}, AP {row['AP']:.3f}{average}"
+            text += f" (best {self.best:.3f})"
         minutes = f"{left / 60:.0f} min" if left >= 90 else f"{left:.0f} s"
         print(f"{text}; waited for data {row['data_wait_share']:.0%}; {minutes} left", flush=True)

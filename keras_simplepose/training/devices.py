@@ -5,13 +5,14 @@ import tensorflow as tf
 from keras_simplepose.utils.errors import UserError
 
 
-def make_strategy(name: str, batch_size: int) -> tf.distribute.Strategy:
+def make_strategy(name: str, batch_size: int, parts: int = 1) -> tf.distribute.Strategy:
     """The strategy of that name.
 
     Args:
         name: "auto" (all GPUs, or one device without any), "one_device", "mirrored" (all GPUs, or all logical CPU
             devices without any), "multi_worker" (set up by TF_CONFIG), or "tpu".
         batch_size: the global one, which must divide by the number of replicas.
+        parts: by which each replica's share must divide as well.
 
     Raises:
         UserError: the hardware is not there, or the batch does not divide.
@@ -35,4 +36,7 @@ def make_strategy(name: str, batch_size: int) -> tf.distribute.Strategy:
     replicas = strategy.num_replicas_in_sync
     if batch_size % replicas:
         raise UserError(f"batch_size {batch_size} does not divide by the {replicas} devices")
+    if batch_size // replicas % parts:
+        share = batch_size // replicas
+        raise UserError(f"a device's {share} of batch_size {batch_size} do not divide by accumulation_steps {parts}")
     return strategy

@@ -24,12 +24,21 @@ def build_network(config: TrainingConfig) -> keras.Model:
     """
     network = _initial_network(config.model) if config.model.initial_model else _new_network(config)
     for prefix in config.model.frozen_layers:
-        layers = [layer for layer in network.layers if fnmatch.fnmatchcase(layer.name, f"{prefix}*")]
-        if not layers:
-            raise UserError(f"frozen_layers: no layer of {network.name} begins with {prefix!r}")
-        for layer in layers:
+        for layer in matching_layers(network, prefix, "frozen_layers"):
             layer.trainable = False
     return network
+
+
+def matching_layers(network: keras.Model, prefix: str, option: str) -> list[keras.layers.Layer]:
+    """The layers whose names begin with a prefix, in which * stands for anything.
+
+    Raises:
+        UserError: there is none; the message names the option.
+    """
+    layers = [layer for layer in network.layers if fnmatch.fnmatchcase(layer.name, f"{prefix}*")]
+    if not layers:
+        raise UserError(f"{option}: no layer of {network.name} begins with {prefix!r}")
+    return layers
 
 
 def _initial_network(model: ModelConfig) -> keras.Model:

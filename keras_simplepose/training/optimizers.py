@@ -1,9 +1,11 @@
 """Adam as PyTorch writes it, which is what the release trained with."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 from keras_simplepose.models.layers import PACKAGE
@@ -15,12 +17,35 @@ class PyTorchAdam(keras.optimizers.Adam):
 
     Keras adds it before, so that at step t its epsilon acts as ε / √(1 − β₂ᵗ), 32 times larger at the first step. That
     matters where gradients are as small as epsilon, and a pose network's are: its loss starts near 1e-3, the weights
-    of its head near 0. Arguments, state and weight decay are those of `keras.optimizers.Adam`.
+    of its head near 0. Arguments and state are those of `keras.optimizers.Adam`; so is weight decay, decoupled from the
+    gradient as in AdamW, which PyTorch's learning rates of layers scale as well.
     """
+
+    def multiply_rates(self, variables: Sequence[Any], factor: float) -> None:
+        """Has variables learn at `factor` times the learning rate; the last call before the first update counts."""
+        for variable in variables:
+            self._rate_factors()[self._var_key(variable)] = float(factor)
+
+    def _rate_factors(self) -> dict[Any, float]:
+        return self.__dict__.setdefault("rate_factors", {})
+
+    def _clip_gradients(self, grads: list[Any]) -> list[Any]:
+        """By the norm of all replicas' sum; Keras would take that of each replica's part."""
+        replica = tf.distribute.get_replica_context()
+        if not self.global_clipnorm or replica is None or replica.num_replicas_in_sync == 1:
+            return super()._clip_gradients(grads)
+        norm = tf.linalg.global_norm(replica.all_reduce(tf.distribute.ReduceOp.SUM, grads))
+        return [gradient * (self.global_clipnorm / tf.maximum(norm, self.global_clipnorm)) for gradient in grads]
+
+    def _apply_weight_decay(self, variables: Sequence[Any]) -> None:
+        """Nothing: each variable's step does it, by its own learning rate."""
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Updates one variable; called by Keras for each, under any strategy and loss scaling."""
         index, dtype = self._get_variable_index(variable), variable.dtype
+        learning_rate = learning_rate * self._rate_factors().get(self._var_key(variable), 1.0)
+        if self.weight_decay and self._use_weight_decay(variable):
+            self.assign_sub(variable, variable * ops.cast(learning_rate * self.weight_decay, dtype))
         gradient = ops.cast(gradient, dtype)
         momentum, velocity = self._momentums[index], self._velocities[index]
         self.assign_add(momentum, (gradient - momentum) * (1 - self.beta_1))

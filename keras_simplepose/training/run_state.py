@@ -26,6 +26,7 @@ WRITTEN_ATOMICALLY = (
     "flags.cfg",
     "best.keras",
     "last.keras",
+    "last_ema.keras",
     CURVES_NAME,
     TIMINGS_NAME,
     "evaluations.jsonl",

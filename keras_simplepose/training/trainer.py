@@ -1,5 +1,7 @@
 """Training from configurations to a folder of results."""
 
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from keras_simplepose.training.checkpoints import Checkpoint, CheckpointFolder
 from keras_simplepose.training.devices import make_strategy
 from keras_simplepose.training.jit import choose_jit
 from keras_simplepose.training.loop import TrainingLoop
-from keras_simplepose.training.network import build_network
+from keras_simplepose.training.network import build_network, matching_layers
 from keras_simplepose.training.optimizers import PyTorchAdam
 from keras_simplepose.training.run_options import check_options, options_of
 from keras_simplepose.training.run_state import RunState, go_on, identity_of, locked
@@ -74,10 +76,11 @@ def _train(config: TrainingConfig, workdir: Path) -> TrainingResult:
     checkpoints = CheckpointFolder(workdir, run.keep_checkpoints)
     begun = _checkpoint_to_go_on_from(checkpoints, config)
     keras.utils.set_random_seed(run.seed)
-    strategy = make_strategy(run.strategy, config.optimization.batch_size)
+    optimization = config.optimization
+    strategy = make_strategy(run.strategy, optimization.batch_size, optimization.accumulation_steps)
     with strategy.scope():
         network = build_network(config)
-        trainer = TrainingModel(network, _half_body_minimum(config.augmentation))
+        trainer = TrainingModel(network, _half_body_minimum(config.augmentation), optimization)
     source = training_source(config, trainer.spec)
     validation = validation_source(config.data, trainer.spec)
     print(f"training annotations: {source.summary()}")
@@ -85,7 +88,7 @@ def _train(config: TrainingConfig, workdir: Path) -> TrainingResult:
         print(f"validation annotations: {validation.summary()}")
     batches, steps = _training_batches(config, source)
     with strategy.scope():
-        trainer.compile(optimizer=make_optimizer(config, steps))
+        trainer.compile(optimizer=make_optimizer(config, steps, network))
         trainer.optimizer.build(network.trainable_variables)
     state = RunState(checkpoints, identity_of(config, steps, source, validation))
     if begun:
@@ -149,17 +152,51 @@ def _result(workdir: Path, report: EpochReport, source: PatchSource, validation:
     return TrainingResult(workdir, model, report.rows, dict(source.skipped), persons, tuple(filter(None, warnings)))
 
 
-def make_optimizer(config: TrainingConfig, steps_per_epoch: int) -> keras.optimizers.Optimizer:
-    """The release's Adam with the run's schedule; with loss scaling where float16 needs it."""
+def make_optimizer(
+    config: TrainingConfig, steps_per_epoch: int, network: keras.Model | None = None
+) -> keras.optimizers.Optimizer:
+    """The release's Adam with the run's schedule and additions; with loss scaling where float16 needs it.
+
+    Args:
+        config: the run.
+        steps_per_epoch: for the schedule.
+        network: to leave norms and biases out of weight decay, and for layers with learning rates of their own.
+
+    Raises:
+        UserError: learning_rate_factors that are none, or fit no layer.
+    """
     optimization = config.optimization
     optimizer = PyTorchAdam(
         TrainingSchedule.from_config_and_steps(optimization, steps_per_epoch),
         *ADAM_BETAS,
         epsilon=optimization.adam_epsilon,
+        weight_decay=optimization.weight_decay or None,
+        global_clipnorm=optimization.gradient_clip_norm or None,
+        use_ema=optimization.ema_decay > 0,
+        ema_momentum=optimization.ema_decay,
     )
+    if network is not None:
+        # Norms' scales and shifts, and biases: all that has one axis.
+        optimizer.exclude_from_weight_decay([value for value in network.variables if len(value.shape) <= 1])
+        for pattern, factor in _rate_factors(optimization.learning_rate_factors):
+            for layer in matching_layers(network, pattern, "learning_rate_factors"):
+                optimizer.multiply_rates(layer.variables, factor)
     if config.run.precision == "mixed_float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     return optimizer
+
+
+def _rate_factors(texts: Sequence[str]) -> Iterator[tuple[str, float]]:
+    """(pattern, factor) of each NAME:FACTOR."""
+    for text in texts:
+        pattern, _, number = text.rpartition(":")
+        try:
+            factor = float(number)
+        except ValueError:
+            factor = math.nan
+        if not pattern or not 0 < factor < math.inf:
+            raise UserError(f"learning_rate_factors: {text!r} is no NAME:FACTOR with a factor greater than 0")
+        yield pattern, factor
 
 
 def _evaluation(config: TrainingConfig, network: keras.Model, source: ImageSource | None) -> EpochEvaluation | None:

@@ -1,38 +1,54 @@
 """The network as `fit` trains it: augmentation, loss and metrics around it in one step on the accelerator."""
 
+import functools
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from keras_simplepose.config import OptimizationConfig
 from keras_simplepose.core.arrays import Tensor
+from keras_simplepose.data.appearance import Appearance
 from keras_simplepose.data.augment import Transformation, training_batch
-from keras_simplepose.models.losses import heatmap_pck, keypoint_mse
+from keras_simplepose.models.losses import LOSSES, Loss, hard_keypoint_mse, heatmap_pck, keypoint_mse
 from keras_simplepose.models.stages import check_stages, pose_spec, stages
+from keras_simplepose.training.averaging import StatisticsAverage
 
 PATCH_FIELDS = ("image", "keypoints", "visible", "center", "crop_width")
 TRANSFORMATION_FIELDS = ("scale", "degrees", "flip", "shift", "half")
+APPEARANCE_FIELDS = ("colors", "erased")  # Where they are drawn.
 
 
 class TrainingModel(keras.Model):
     """Trains a pose network on batches of patches as `data.pipeline` makes them."""
 
-    def __init__(self, network: keras.Model, half_body_minimum: int = 0):
+    def __init__(
+        self,
+        network: keras.Model,
+        half_body_minimum: int = 0,
+        optimization: OptimizationConfig | None = None,
+    ):
         """Wraps a network.
 
         Args:
             network: from crops to heatmaps, or to a list of them, one for each stage, which all learn the targets.
             half_body_minimum: `AugmentationConfig.half_body_minimum` if such crops are drawn, else 0.
+            optimization: of which the loss, the accumulation and the weights' average are the step's.
 
         Raises:
             UserError: the network has no `Heatmaps`, or stages whose shapes differ.
         """
         super().__init__(name="training")
+        optimization = optimization or OptimizationConfig()
         check_stages(network)
         self.network, self.spec, self.half_body_minimum = network, pose_spec(network), half_body_minimum
         self.loss_metric = keras.metrics.Mean(name="loss")
         self.pck_metric = keras.metrics.Mean(name="pck")
         self.wait_metric = keras.metrics.Sum(name="data_wait")
+        self.losses_of_stages = stage_losses(optimization, len(stages(network.outputs)))
+        self.accumulation_steps = optimization.accumulation_steps
+        decay = optimization.ema_decay
+        self.average = StatisticsAverage(self, network, decay) if decay else None
         self.built = True
         # Compiled by itself: the sampler is six times faster under XLA on any device, the network not always.
         self._make_batch = tf.function(self._training_batch, jit_compile=True)
@@ -46,13 +62,17 @@ class TrainingModel(keras.Model):
         """The last stage's heatmaps of crops."""
         return stages(self.network(crops, training=training))[-1]
 
-    def _training_batch(self, patches: dict[str, Any], drawn: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
-        return training_batch(patches, Transformation(**drawn), self.spec, self.half_body_minimum)
+    def _training_batch(
+        self, patches: dict[str, Any], drawn: dict[str, Any], look: dict[str, Any]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        return training_batch(patches, Transformation(**drawn), self.spec, self.half_body_minimum, Appearance(**look))
 
     def make_batch(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
         """Crops, targets and weights of a batch of the pipeline; see `data.augment.training_batch`."""
         return self._make_batch(
-            {name: batch[name] for name in PATCH_FIELDS}, {name: batch[name] for name in TRANSFORMATION_FIELDS}
+            {name: batch[name] for name in PATCH_FIELDS},
+            {name: batch[name] for name in TRANSFORMATION_FIELDS},
+            {name: batch[name] for name in APPEARANCE_FIELDS if name in batch},
         )
 
     def gradient_step(self, batch: dict[str, Any]) -> tuple[Tensor, list[Tensor], Tensor]:
@@ -63,10 +83,30 @@ class TrainingModel(keras.Model):
             (to be summed over replicas; scaled where the optimiser scales); and (right keypoints, labelled keypoints)
             of the last stage.
         """
-        crops, targets, weights = self.make_batch(batch)
+        parts, whole = self.accumulation_steps, self.make_batch(batch)
+        if parts == 1:
+            return self._gradients_of(*whole)
+        examples = [tf.reshape(value, [parts, -1, *value.shape[1:]]) for value in whole]
+
+        def add(part: Tensor, sums: Any) -> Any:
+            found = self._gradients_of(*[value[part] for value in examples])
+            return part + 1, tf.nest.map_structure(tf.add, sums, found)
+
+        zero = tf.zeros(())
+        zeros = (zero, [tf.zeros(each.shape, each.dtype) for each in self.network.trainable_variables], (zero, zero))
+        # A loop, so that one part's activations are gone before the next begins.
+        _, (loss, gradients, counts) = tf.while_loop(
+            lambda part, _: part < parts, add, (0, zeros), parallel_iterations=1, maximum_iterations=parts
+        )
+        return loss / parts, [gradient / parts for gradient in gradients], counts
+
+    def _gradients_of(
+        self, crops: Tensor, targets: Tensor, weights: Tensor
+    ) -> tuple[Tensor, list[Tensor], tuple[Tensor, Tensor]]:
+        """As `gradient_step`, of crops, targets and weights."""
         with tf.GradientTape() as tape:
             heatmaps = stages(self.network(crops, training=True))
-            loss = tf.reduce_mean(_summed_mse(heatmaps, targets, weights))
+            loss = tf.reduce_mean(self._summed_losses(heatmaps, targets, weights))
             share = loss / tf.distribute.get_strategy().num_replicas_in_sync
             share = self.optimizer.scale_loss(share)
         gradients = tape.gradient(share, self.network.trainable_variables)
@@ -76,6 +116,8 @@ class TrainingModel(keras.Model):
         """One update; called by `fit`."""
         loss, gradients, (right, labelled) = self.gradient_step(batch)
         self.optimizer.apply_gradients(zip(gradients, self.network.trainable_variables, strict=True))
+        if self.average:
+            self.average.update(self.optimizer.iterations)
         self._update_metrics(loss, 1.0, right, labelled)
         self.wait_metric.update_state(batch["data_wait"][0] / tf.distribute.get_strategy().num_replicas_in_sync)
         return {"loss": self.loss_metric.result(), "pck": self.pck_metric.result()}
@@ -85,7 +127,7 @@ class TrainingModel(keras.Model):
         crops, targets, weights = self.make_batch(batch)
         heatmaps = stages(self.network(crops, training=False))
         example = batch["example_weight"]
-        losses = _summed_mse(heatmaps, targets, weights)
+        losses = self._summed_losses(heatmaps, targets, weights)
         count = tf.reduce_sum(example)
         right, labelled = heatmap_pck(heatmaps[-1], targets, weights * example[:, None])
         self._update_metrics(tf.math.divide_no_nan(tf.reduce_sum(losses * example), count), count, right, labelled)
@@ -95,7 +137,15 @@ class TrainingModel(keras.Model):
         self.loss_metric.update_state(loss, sample_weight=count)
         self.pck_metric.update_state(tf.math.divide_no_nan(right, labelled), sample_weight=labelled)
 
+    def _summed_losses(self, heatmaps: list[Tensor], targets: Tensor, weights: Tensor) -> Tensor:
+        """[B]: the losses of all stages added up."""
+        pairs = zip(self.losses_of_stages, heatmaps, strict=True)
+        return tf.add_n([loss(stage, targets, weights) for loss, stage in pairs])
 
-def _summed_mse(heatmaps: list[Tensor], targets: Tensor, weights: Tensor) -> Tensor:
-    """[B]: the losses of all stages added up."""
-    return tf.add_n([keypoint_mse(stage, targets, weights) for stage in heatmaps])
+
+def stage_losses(optimization: OptimizationConfig, count: int) -> list[Loss]:
+    """The loss of each of `count` stages: the configuration's, but hard keypoints are mined in the last one only."""
+    if optimization.loss == "ohkm":
+        mined = functools.partial(hard_keypoint_mse, count=optimization.hard_keypoints)
+        return [*([keypoint_mse] * (count - 1)), mined]
+    return [LOSSES[optimization.loss]] * count

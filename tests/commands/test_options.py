@@ -56,7 +56,9 @@ WRONG = {
         epochs=0 picture_count=-1 alpha=0 alpha=nan input_size=256 input_size=250,192 input_size=0,0 input_size=-32,32
         deconv_filters=0,1,1 deconv_kernels=5,5,5 deconv_filters=1,1,1,1,1,1 synthetic_images=-1
         synthetic_validation_images=0 evaluation_batch_size=0 nms_threshold=nan nms_threshold=0 nms_threshold=2
-        soft_nms_keep=0 keypoint_threshold=nan""",
+        soft_nms_keep=0 keypoint_threshold=nan
+        brightness=-1 contrast=2 saturation=nan hue=181 photometric_probability=2 erasing_probability=-1 erasing_area=0
+        accumulation_steps=0 hard_keypoints=0 weight_decay=-1 gradient_clip_norm=-1 ema_decay=1 ema_decay=-0.1""",
     "evaluate": """evaluation_batch_size=0 nms_threshold=-1 minimum_box_score=-1 minimum_box_score=nan stride=0 sigma=0
         input_size=250,192 input_size=256 stride=-4""",
     "predict": "maximum_frames=-1 detector_size=100 detector_size=0 detector_threshold=1.5 detector_overlap=-1 "
@@ -101,6 +103,9 @@ def written(field, value):
         ("train", "--rotation=0 --rotation_probability=0.5", "rotation_probability"),
         ("train", "--shift_probability=0.5", "shift_probability"),
         ("train", "--half_body_minimum=4", "half_body_minimum"),
+        ("train", "--photometric_probability=1", "photometric_probability"),
+        ("train", "--erasing_area=0.1", "erasing_area"),
+        ("train", "--hard_keypoints=4", "hard_keypoints"),
         ("train", "--prepared=p", "annotations"),
         ("train", "--annotations= --images= --prepared=p --maximum_persons=3", "maximum_persons"),
         ("train", "--annotations= --images= --prepared=p --skip_damaged", "skip_damaged"),

@@ -88,6 +88,14 @@ def test_the_newer_draws():
     assert shares == pytest.approx({-1: 0.15, 0: 0.7, 1: 0.15}, abs=0.012)
 
 
+# Deviations of a uniform draw in ±1, and of a standard normal cut off there.
+@pytest.mark.parametrize(("mode", "deviation"), [("uniform", 3**-0.5), ("truncated", 0.5396)])
+def test_other_ways_to_draw_the_scale(mode, deviation):
+    scale = draw(AugmentationConfig(scale=0.5, scale_mode=mode))["scale"]
+    assert 0.5 <= scale.min() < 0.501 and 1.499 < scale.max() <= 1.5 and np.mean(scale == 1.5) < 0.001
+    assert scale.mean() == pytest.approx(1, abs=0.01) and scale.std() == pytest.approx(0.5 * deviation, rel=0.02)
+
+
 def test_draws_are_independent_of_each_other():
     drawn = draw(EVERYTHING)
     columns = [drawn["scale"], np.abs(drawn["degrees"]), drawn["degrees"], drawn["flip"], drawn["half"]]
