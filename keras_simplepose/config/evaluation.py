@@ -47,7 +47,7 @@ class EvaluationConfig:
     )
     flip_shift: bool = option(
         True,
-        "move the mirrored heatmaps one column right before averaging [paper]",
+        "move the mirrored heatmaps one column right before averaging [paper]; never with the codec udp",
         only_with=_each(NETWORK_RUNS, flip_test=True),
     )
     keypoint_threshold: float = option(

@@ -70,7 +70,8 @@ class ModelConfig:
     )
     codec: str = option(
         "quarter_offset",
-        "how heatmaps are drawn and read: quarter_offset [paper] or dark [Zhang et al., CVPR 2020]",
+        "how heatmaps are drawn and read: quarter_offset [paper], dark [Zhang et al., CVPR 2020] or udp [Huang et al., "
+        "CVPR 2020]",
         only_with=NEW_NETWORK,
     )
     skip_connections: bool = option(

@@ -53,7 +53,12 @@ def points_to_crop(
 
 
 def crop_matrix(
-    center: Array, crop_width: Array, output_size: tuple[int, int], degrees: Array = None, flip: Array = None
+    center: Array,
+    crop_width: Array,
+    output_size: tuple[int, int],
+    degrees: Array = None,
+    flip: Array = None,
+    unit_length: bool = False,
 ) -> Array:
     """The affine that takes image pixels to crop pixels.
 
@@ -64,18 +69,25 @@ def crop_matrix(
         degrees: [...] float, rotation of the crop window; None means 0.
         flip: [...] float, 1 mirrors the image in x before everything else (x' = image width − 1 − x, the centre with
             it), 0 does not; None means 0. Only the crop's content depends on it, not on the image's width.
+        unit_length: the crop's width and height span its pixels from the first one's middle to the last one's, as in
+            UDP: image point `centre` lands at ((W − 1)/2, (H − 1)/2), the scale is (W − 1) / crop_width, along y
+            (H − 1) / crop height.
 
     Returns:
         [..., 2, 3] float: crop point = matrix · (x, y, 1).
     """
     ops = namespace(center, crop_width, degrees if degrees is not None else 0, flip if flip is not None else 0)
     height, width = output_size
-    scale = width / crop_width
-    radians = (degrees if degrees is not None else ops.zeros_like(scale)) * (math.pi / 180)
-    cosine, sine = scale * ops.cos(radians), scale * ops.sin(radians)
-    mirror = 1 - 2 * flip if flip is not None else ops.ones_like(scale)
+    less = int(unit_length)
+    scale_x, scale_y = (width - less) / crop_width, (height - less) / height * width / crop_width
+    radians = (degrees if degrees is not None else ops.zeros_like(scale_x)) * (math.pi / 180)
+    cosine, sine = ops.cos(radians), ops.sin(radians)
+    mirror = 1 - 2 * flip if flip is not None else ops.ones_like(scale_x)
     rows = []
-    for along_x, along_y, middle in ((cosine * mirror, sine, width / 2), (-sine * mirror, cosine, height / 2)):
+    for along_x, along_y, middle in (
+        (scale_x * cosine * mirror, scale_x * sine, (width - less) / 2),
+        (-scale_y * sine * mirror, scale_y * cosine, (height - less) / 2),
+    ):
         offset = middle - along_x * center[..., 0] - along_y * center[..., 1]
         rows.append(ops.stack([along_x, along_y, offset], axis=-1))
     return ops.stack(rows, axis=-2)

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from keras_simplepose.core.arrays import Array
 from keras_simplepose.core.codecs.registry import CODECS
-from keras_simplepose.core.geometry import BOX_PADDING
+from keras_simplepose.core.geometry import BOX_PADDING, crop_matrix
 from keras_simplepose.core.skeletons import Skeleton, skeleton_from_dict
 from keras_simplepose.utils.errors import UserError
 from keras_simplepose.utils.names import look_up
@@ -54,6 +55,24 @@ class PoseSpec:
     def stride(self) -> float:
         """Crop pixels per heatmap pixel."""
         return self.input_size[0] / self.heatmap_size[0]
+
+    @property
+    def unit_length(self) -> bool:
+        """Whether the codec counts sizes between the first and the last pixel."""
+        return CODECS[self.codec].unit_length
+
+    @property
+    def strides(self) -> tuple[float, float]:
+        """Crop pixels per heatmap pixel along x and y."""
+        less = int(self.unit_length)
+        y, x = (
+            (size - less) / max(1, part - less) for size, part in zip(self.input_size, self.heatmap_size, strict=True)
+        )
+        return x, y
+
+    def crop_matrix(self, center: Array, crop_width: Array, degrees: Array = None, flip: Array = None) -> Array:
+        """The affine [..., 2, 3] from image to crop pixels; arguments as `geometry.crop_matrix`."""
+        return crop_matrix(center, crop_width, self.input_size, degrees, flip, self.unit_length)
 
     def to_dict(self) -> dict[str, Any]:
         """The specification as JSON-serialisable values."""

@@ -16,7 +16,7 @@ from keras_simplepose.config import AugmentationConfig
 from keras_simplepose.core import codecs
 from keras_simplepose.core.arrays import Tensor
 from keras_simplepose.core.flip import flip_keypoint_order
-from keras_simplepose.core.geometry import crop_matrix, points_to_crop, transform_points
+from keras_simplepose.core.geometry import points_to_crop, transform_points
 from keras_simplepose.core.spec import PoseSpec
 from keras_simplepose.core.warp import warp_rounded
 from keras_simplepose.data.appearance import Appearance, apply_appearance
@@ -140,8 +140,8 @@ def apply_transformation(
         center, crop_width = half_body_crop(batch, transformation.half, spec, half_body_minimum)
     crop_width = crop_width * transformation.scale
     extent = ops.stack([crop_width, crop_width * (height / width)], axis=-1)
-    matrix = crop_matrix(
-        center + transformation.shift * extent, crop_width, spec.input_size, transformation.degrees, transformation.flip
+    matrix = spec.crop_matrix(
+        center + transformation.shift * extent, crop_width, transformation.degrees, transformation.flip
     )
     crops = warp_rounded(batch["image"], matrix, spec.input_size)
     keypoints = transform_points(matrix, batch["keypoints"])

@@ -6,7 +6,7 @@ import numpy as np
 
 from keras_simplepose.config import CodecConfig, EvaluationConfig
 from keras_simplepose.core import codecs
-from keras_simplepose.core.geometry import box_to_crop, crop_matrix, transform_points
+from keras_simplepose.core.geometry import box_to_crop, transform_points
 from keras_simplepose.core.oks import pose_scores
 from keras_simplepose.core.skeletons import load_skeleton
 from keras_simplepose.core.spec import PoseSpec
@@ -42,7 +42,7 @@ def pass_through_codec(persons: Sequence[Person], spec: PoseSpec, config: Evalua
         N poses, in order; keypoints that are not labelled, or whose peak lies far outside the crop, have score 0.
     """
     boxes = np.array([person.box for person in persons], np.float32)
-    matrices = crop_matrix(*box_to_crop(boxes, spec.input_size, spec.box_padding), spec.input_size)
+    matrices = spec.crop_matrix(*box_to_crop(boxes, spec.input_size, spec.box_padding))
     in_crops = transform_points(matrices, np.stack([person.keypoints for person in persons]))
     visible = np.stack([person.visible for person in persons])
     targets, _ = codecs.encode(in_crops.astype(np.float32), visible, spec)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_simplepose.core.geometry import crop_matrix
 from keras_simplepose.core.spec import PoseSpec
 from keras_simplepose.core.warp import warp_rounded
 from keras_simplepose.data.coco import load_persons
@@ -104,6 +103,6 @@ def calibration_crops(folder: str, annotations: str, spec: PoseSpec, count: int,
     source = PreparedSource(Path(folder), manifest)
     crops = []
     for patch in source.serial(0, 0).map(source.decode).take(count):
-        matrix = crop_matrix(patch["center"][None], patch["crop_width"][None], spec.input_size)
+        matrix = spec.crop_matrix(patch["center"][None], patch["crop_width"][None])
         crops.append(np.asarray(warp_rounded(patch["image"][None], matrix, spec.input_size))[0])
     return np.stack(crops)

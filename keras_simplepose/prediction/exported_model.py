@@ -48,7 +48,7 @@ class ArtefactMetadata:
         values: dict[str, Any] = {
             "decode": self.decoded,
             "flip_test": self.decoded and self.protocol.flip_test,
-            "flip_shift": self.decoded and self.protocol.flip_shift,
+            "flip_shift": self.decoded and self.protocol.flip_shift and not self.spec.unit_length,
             "keypoint_threshold": self.protocol.keypoint_threshold,
             "quantize": self.quantize,
             "channels": "RGB, 0 to 255",
@@ -107,7 +107,7 @@ def load_artefact(path: str | Path, config: EvaluationConfig | None = None) -> t
     if not metadata.decoded:
         return _decoded(signature, metadata.spec, config or EvaluationConfig()), metadata.spec
     if config:
-        _check_protocol(path, metadata.protocol, config)
+        _check_protocol(path, metadata, config)
 
     def predict(crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         keypoints = signature(crops=crops)["keypoints"]
@@ -116,9 +116,11 @@ def load_artefact(path: str | Path, config: EvaluationConfig | None = None) -> t
     return predict, metadata.spec
 
 
-def _check_protocol(path: Path, inside: EvaluationConfig, wanted: EvaluationConfig) -> None:
+def _check_protocol(path: Path, metadata: ArtefactMetadata, wanted: EvaluationConfig) -> None:
     """Refuses options that the artefact cannot follow: silently it would be another protocol's AP."""
-    for name in ("flip_test", "flip_shift") if inside.flip_test or wanted.flip_test else ():
+    inside = metadata.protocol
+    names = ["flip_test"] if metadata.spec.unit_length else ["flip_test", "flip_shift"]
+    for name in names if inside.flip_test or wanted.flip_test else ():
         has, asked = getattr(inside, name), getattr(wanted, name)
         if has != asked:
             state = "on" if has else "off"

@@ -10,7 +10,7 @@ from keras import ops
 from keras_simplepose.config import EvaluationConfig
 from keras_simplepose.core import codecs, flip
 from keras_simplepose.core.arrays import Tensor
-from keras_simplepose.core.geometry import box_to_crop, crop_matrix, invert, transform_points
+from keras_simplepose.core.geometry import box_to_crop, invert, transform_points
 from keras_simplepose.core.spec import PoseSpec
 from keras_simplepose.core.warp import warp_rounded
 
@@ -28,7 +28,7 @@ def crop_persons(images: Tensor, boxes: Tensor, spec: PoseSpec, image_indices: T
         crops [N, H, W, 3] float32 of 0–255; matrices [N, 2, 3] float32, image pixels → crop pixels.
     """
     center, crop_width = box_to_crop(boxes, spec.input_size, spec.box_padding)
-    matrices = crop_matrix(center, crop_width, spec.input_size)
+    matrices = spec.crop_matrix(center, crop_width)
     return warp_rounded(images, matrices, spec.input_size, image_indices), matrices
 
 
@@ -37,7 +37,8 @@ def predict_heatmaps(
 ) -> Tensor:
     """Heatmaps [B, h, w, K] float32 of crops [B, H, W, 3], with the flip test if the protocol says so."""
     if protocol.flip_test:
-        return flip.flip_test(network, crops, spec.skeleton.flip_order, protocol.flip_shift)
+        shift = protocol.flip_shift and not spec.unit_length
+        return flip.flip_test(network, crops, spec.skeleton.flip_order, shift)
     return network(crops)
 
 

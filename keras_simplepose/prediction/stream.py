@@ -213,7 +213,7 @@ class _Stages:
     def drawing(self, image: np.ndarray, poses: Poses) -> np.ndarray:
         if self.heatmaps:
             heatmaps, matrices = self.predictor.heatmaps(image, poses.boxes)
-            image = draw_heatmaps(image, heatmaps, matrices, self.predictor.spec.stride)
+            image = draw_heatmaps(image, heatmaps, matrices, self.predictor.spec.strides)
         return draw_poses(image, poses)
 
 

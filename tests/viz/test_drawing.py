@@ -148,9 +148,9 @@ def test_heatmaps_lie_where_their_crop_is():
     heatmaps = np.zeros((1, 16, 12, 17), np.float32)
     heatmaps[0, 10, 6, 3] = 1
     matrix = np.array([[[0.5, 0, -20], [0, 0.5, -5]]], np.float32)  # Crop (24, 40) is image (88, 90).
-    drawn = draw_heatmaps(image, heatmaps, matrix, stride=4)
+    drawn = draw_heatmaps(image, heatmaps, matrix, (4.0, 4.0))
     change = np.abs(drawn.astype(int) - 90).sum(-1)
     center = [(change * place).sum() / change.sum() for place in np.mgrid[:100, :200][::-1]]
     assert center == pytest.approx([88, 90], abs=0.3)
     assert (drawn[:, :60] == 90).all()
-    np.testing.assert_array_equal(draw_heatmaps(image, heatmaps[:0], matrix[:0], 4), image)
+    np.testing.assert_array_equal(draw_heatmaps(image, heatmaps[:0], matrix[:0], (4.0, 4.0)), image)

@@ -4,6 +4,8 @@ Targets are centred on the keypoint itself, not on its pixel. Decoding smooths t
 Gaussian is a parabola, and goes to the top of the parabola through the maximum's neighbours.
 """
 
+import math
+
 import numpy as np
 from keras import ops
 
@@ -49,8 +51,13 @@ def encode(keypoints: Array, visible: Array, spec: Frame) -> tuple[Array, Array]
     return targets, weights
 
 
-def smoothed_logarithm(heatmaps: Array, maxima: Array, sigma: float) -> Array:
-    """Heatmaps [B, h, w, K] float32 smoothed with zeros around, back at their own maxima [B, K], as logarithms."""
+def smoothed_logarithm(
+    heatmaps: Array, maxima: Array, sigma: float, smallest: float = SMALLEST, largest: float = math.inf
+) -> Array:
+    """Heatmaps [B, h, w, K] float32 smoothed with zeros around, back at their own maxima [B, K], as logarithms.
+
+    Values are clipped to `smallest` and `largest` first.
+    """
     count = heatmaps.shape[-1]
     kernel = blur_kernel(sigma)
     smooth = heatmaps
@@ -60,7 +67,7 @@ def smoothed_logarithm(heatmaps: Array, maxima: Array, sigma: float) -> Array:
     highest = ops.max(smooth, axis=(1, 2))
     # Maps without a positive value have no scale to go back to, and no point either.
     scale = ops.where(highest > 0, maxima / ops.maximum(highest, SMALLEST), 1.0)
-    return ops.log(ops.maximum(smooth * scale[:, None, None], SMALLEST))
+    return ops.log(ops.clip(smooth * scale[:, None, None], smallest, largest))
 
 
 def decode(heatmaps: Array, spec: Frame, gather_free: bool = False) -> tuple[Array, Array]:
@@ -99,11 +106,7 @@ def _derivatives(value: Array) -> tuple[Array, Array, Array, Array, Array]:
 
 
 def decision_margins(heatmaps: np.ndarray, spec: Frame) -> np.ndarray:
-    """As `registry.decision_margins`: of the maximum and its sign, and of a step that goes astray.
-
-    A change of the smoothed values by ε moves their logarithm by ε over the least of them, and the step by no more
-    than that over the Hessian's smallest curvature: the margin is the ε that moves it by `JUMP`.
-    """
+    """As `registry.decision_margins`: of the maximum and its sign, and of a step that goes astray."""
     count, h, w, keypoints = heatmaps.shape
     flat = rows_of(heatmaps)
     maxima = heatmaps.max(axis=(1, 2))
@@ -116,8 +119,23 @@ def decision_margins(heatmaps: np.ndarray, spec: Frame) -> np.ndarray:
         return read[-1]
 
     _, _, dxx, dxy, dyy = _derivatives(value)
-    curvature = np.abs(np.abs(dxx + dyy) / 2 - np.hypot((dxx - dyy) / 2, dxy))  # The smaller eigenvalue's size.
     x, y = index % w, index // w
     inside = (x > 1) & (x < w - 2) & (y > 1) & (y < h - 2)
-    astray = np.where(inside, JUMP * curvature * np.exp(np.min(read, axis=0)), np.inf)
+    astray = np.where(inside, step_margins(dxx, dxy, dyy, np.min(read, axis=0)), np.inf)
     return np.minimum(peak_margins(flat), astray).reshape(count, keypoints)
+
+
+def step_margins(dxx: np.ndarray, dxy: np.ndarray, dyy: np.ndarray, least: np.ndarray) -> np.ndarray:
+    """The least change of the smoothed values that may move a Newton step by `JUMP`.
+
+    A change of them by ε moves their logarithm by ε over the least of them, and the step by no more than that over the
+    Hessian's smallest curvature.
+
+    Args:
+        dxx: second derivatives of the logarithm, of any shape; dxy and dyy likewise.
+        dxy: see dxx.
+        dyy: see dxx.
+        least: the least logarithm that the derivatives come from.
+    """
+    curvature = np.abs(np.abs(dxx + dyy) / 2 - np.hypot((dxx - dyy) / 2, dxy))  # The smaller eigenvalue's size.
+    return JUMP * curvature * np.exp(least)

@@ -25,6 +25,10 @@ class Frame(Protocol):
         """Crop pixels per heatmap pixel."""
 
     @property
+    def strides(self) -> tuple[float, float]:
+        """Crop pixels per heatmap pixel along x and y: `stride` twice, or between the last pixels' middles."""
+
+    @property
     def sigma(self) -> float:
         """Of the Gaussian, in heatmap pixels."""
 
@@ -67,7 +71,7 @@ class Peaks:
         neighbour = ops.clip(self.index + offset, 0, h * w - 1)
         return ops.take_along_axis(flat, neighbour[:, None, :], axis=1)[:, 0]
 
-    def points(self, offset: Array, stride: float) -> Array:
+    def points(self, offset: Array, stride: float | Array) -> Array:
         """[B, K, 2] (x, y) in crop pixels, `offset` [B, K, 2] heatmap pixels further; (0, 0) where the maximum ≤ 0."""
         places = ops.cast(ops.stack([self.x, self.y], axis=-1), "float32") + offset
         return places * ops.cast(self.maxima > 0, "float32")[..., None] * stride

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from keras_simplepose.core.arrays import Array
-from keras_simplepose.core.codecs import dark, quarter_offset
+from keras_simplepose.core.codecs import dark, quarter_offset, udp
 from keras_simplepose.core.codecs.frame import Frame
 from keras_simplepose.utils.names import look_up
 
@@ -24,21 +24,25 @@ class Codec:
         decode: heatmaps to keypoints.
         decision_margins: how far heatmaps are from being read otherwise.
         description: what it is, and whose.
+        unit_length: sizes are counted between the first and the last pixel, in crops too; mirror images need no shift.
     """
 
     encode: Callable[[Array, Array, Frame], tuple[Array, Array]]
     decode: Callable[[Array, Frame, bool], tuple[Array, Array]]
     decision_margins: Callable[[np.ndarray, Frame], np.ndarray]
     description: str
+    unit_length: bool = False
 
 
 def _of(module: Any) -> Codec:
-    return Codec(module.encode, module.decode, module.decision_margins, module.__doc__)
+    unit_length = getattr(module, "UNIT_LENGTH", False)
+    return Codec(module.encode, module.decode, module.decision_margins, module.__doc__, unit_length)
 
 
 CODECS: dict[str, Codec] = {
     "quarter_offset": _of(quarter_offset),
     "dark": _of(dark),
+    "udp": _of(udp),
 }
 
 
