@@ -260,6 +260,8 @@ def _model_style(model: keras.Model) -> str | None:
     }
     if not strides:
         return None
+    if not any(layer.name == "layer2.0.conv3" for layer in model.layers):
+        return "pytorch"  # Of two convolutions the first always strides; only a bottleneck has styles.
     return "caffe" if tuple(strides["layer2.0.conv1"]) == (2, 2) else "pytorch"
 
 
