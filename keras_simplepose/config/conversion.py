@@ -17,7 +17,9 @@ class ConvertConfig:
     """What to convert."""
 
     checkpoint: str = option(
-        "", "PyTorch checkpoint (.pth.tar, .pth, .pt, .safetensors); with to_torch a .keras model", required=True
+        "",
+        "PyTorch checkpoint (.pth.tar, .pth, .pt, .safetensors) or the name of one; with to_torch a .keras model",
+        required=True,
     )
     output: str = option(
         "", "file to write: a .keras model; with to_torch a .pth.tar, .pth, .pt or .safetensors", required=True
@@ -54,7 +56,14 @@ class ConvertConfig:
         only_with=FROM_TORCH,
     )
     skeleton: str = option(
-        "", "name or file; default: of the data set that the file names, else coco17 or mpii16", only_with=FROM_TORCH
+        "",
+        "name or file; default: of the data set that the file names; of the official release's coco17 or mpii16",
+        only_with=FROM_TORCH,
+    )
+    codec: str = option(
+        "",
+        "how its heatmaps are read, such as dark; default: as file and notes say, else quarter_offset",
+        only_with=FROM_TORCH,
     )
     weights: Literal["auto", "ema"] = option(
         "auto", "ema: the averaged weights of a file that holds both; auto: the others", only_with=FROM_TORCH

@@ -95,13 +95,13 @@ def convert_checkpoint(config: ConvertConfig) -> Conversion:
     if found.keypoints and source == "torchvision":
         raise UserError(f"{where}: has a pose head, so it is not torchvision's; leave source at auto")
     normalization = _normalization(config, source)
-    skeleton, skeleton_origin = _skeleton(config, found.keypoints, written)
+    skeleton, skeleton_origin = _skeleton(config, found.keypoints, written, source)
     architecture = found
     if not found.keypoints:
         architecture = replace(found, **NEW_HEAD, keypoints=len(skeleton.keypoints))
     input_size, size_origin = _input_size(config, skeleton)
     sigma = _sigma(config, input_size)
-    codec, codec_origin = codec_of(written)
+    codec, codec_origin = (config.codec, GIVEN) if config.codec else codec_of(written)
     model = build_pose_model(
         architecture.backbone,
         input_size=input_size,
@@ -125,7 +125,7 @@ def convert_checkpoint(config: ConvertConfig) -> Conversion:
         Setting("input size", _commas(input_size), size_origin),
         *_pixel_settings(config, source, normalization),
         Setting("sigma", f"{sigma:g}", _origin(config.sigma, "sigma", "convention for this input size")),
-        Setting("codec", codec, codec_origin),
+        Setting("codec", codec, f"{codec_origin}; codec overrides" if not config.codec else codec_origin),
         Setting("tensors", str(len(tensors)), "each used once"),
         *([Setting("not used", listed(dropped), "ImageNet classifier")] if dropped else []),
     )
@@ -177,7 +177,7 @@ def _style(config: ConvertConfig) -> tuple[str, str]:
     return "pytorch", "convention; tensors do not show it; style overrides"
 
 
-def _skeleton(config: ConvertConfig, keypoints: int, written: Provenance) -> tuple[Skeleton, str]:
+def _skeleton(config: ConvertConfig, keypoints: int, written: Provenance, source: str) -> tuple[Skeleton, str]:
     """The skeleton, and where it came from."""
     if config.skeleton:
         skeleton = load_skeleton(config.skeleton)
@@ -189,7 +189,7 @@ def _skeleton(config: ConvertConfig, keypoints: int, written: Provenance) -> tup
         return skeleton, GIVEN
     if not keypoints:
         return load_skeleton(ModelConfig().skeleton), "default; skeleton overrides"
-    name, origin = skeleton_of(written, keypoints, config.checkpoint)
+    name, origin = skeleton_of(written, keypoints, config.checkpoint, source)
     return load_skeleton(name), f"{origin}; skeleton overrides"
 
 

@@ -63,7 +63,8 @@ DATA_SETS = (
     DataSet("COFW", r"cofw", 29),
     DataSet("LaPa", r"lapa", 106),
 )
-RELEASE_SKELETONS = {17: "coco17", 16: "mpii16"}  # The official release was published for these two data sets alone.
+RELEASE = "official"
+RELEASE_SKELETONS = {17: "coco17", 16: "mpii16"}  # The official release's code knows these two data sets alone.
 # Codec → its mark in file names, and in mmpose's configurations of both generations.
 _CODEC_MARKS = {
     "udp": (r"udp", r"use_udp\s*=\s*True|UDPHeatmap"),
@@ -115,8 +116,14 @@ def data_sets_of(provenance: Provenance) -> tuple[list[DataSet], str]:
     return named_data_sets(" ".join(names)), "the checkpoint's configuration"
 
 
-def skeleton_of(provenance: Provenance, keypoints: int, where: str) -> tuple[str, str]:
+def skeleton_of(provenance: Provenance, keypoints: int, where: str, source: str = RELEASE) -> tuple[str, str]:
     """The name of the skeleton a checkpoint's heatmaps belong to, and where it was found.
+
+    Args:
+        provenance: what is written about the checkpoint.
+        keypoints: how many heatmaps it gives.
+        where: what to call it in errors.
+        source: whose checkpoint it is.
 
     Raises:
         UserError: another data set's, one without a skeleton here, or nothing says which of several.
@@ -124,9 +131,11 @@ def skeleton_of(provenance: Provenance, keypoints: int, where: str) -> tuple[str
     named, origin = data_sets_of(provenance)
     ask = "give the option skeleton: a name or a file of these keypoints"
     if not named:
-        if keypoints in RELEASE_SKELETONS:
-            return RELEASE_SKELETONS[keypoints], f"{keypoints} heatmaps; no data set is named anywhere"
+        if source == RELEASE and keypoints in RELEASE_SKELETONS:
+            return RELEASE_SKELETONS[keypoints], f"the release's of {keypoints} heatmaps; no data set is named anywhere"
         possible = [each.name for each in skeletons.SKELETONS.values() if len(each.keypoints) == keypoints]
+        if len(possible) == 1:
+            return possible[0], f"the only one of {keypoints} heatmaps; no data set is named anywhere"
         which = f", which may be {' or '.join(possible)}" if possible else ""
         raise UserError(f"{where}: gives {keypoints} heatmaps{which}, and names no data set; {ask}")
     titles = " and ".join(each.title for each in named)

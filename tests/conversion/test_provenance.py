@@ -76,6 +76,15 @@ def test_another_data_sets_points_are_refused(provenance, keypoints, named):
         skeleton_of(provenance, keypoints, "the file")
 
 
+def test_of_several_skeletons_of_one_size_something_must_say_which():
+    with pytest.raises(UserError, match="17 heatmaps, which may be coco17 or posetrack18 or ochuman17, and names no"):
+        skeleton_of(notes(), 17, "x", "mmpose")
+    assert skeleton_of(notes("a_posetrack18.pth"), 17, "x", "mmpose")[0] == "posetrack18"
+    assert skeleton_of(notes("a_ochuman.pth"), 17, "x", "mmpose")[0] == "ochuman17"
+    found, why = skeleton_of(notes(), 16, "x", "mmpose")
+    assert found == "mpii16" and "the only one of 16 heatmaps" in why
+
+
 def test_a_skeleton_counts_once_it_exists(monkeypatch):
     monkeypatch.delitem(skeletons.SKELETONS, "crowdpose14", raising=False)
     with pytest.raises(UserError, match="CrowdPose"):
