@@ -22,7 +22,7 @@ _HOMES = {
     "Skeleton": "core.skeletons",
     "UserError": "utils.errors",
     "build_pose_model": "models.simple_baselines",
-    "load_model": "models.files",
+    "load_model": "conversion.named_models",
     "load_skeleton": "core.skeletons",
     "pose_spec": "models.stages",
     "save_model": "models.files",

@@ -25,7 +25,7 @@ def main(config: ConvertConfig) -> None:
 
 def _to_torch(config: ConvertConfig) -> None:
     from keras_simplepose.conversion.converter import export_checkpoint, report
-    from keras_simplepose.models.files import load_model
+    from keras_simplepose.conversion.named_models import load_model
 
     print(report(export_checkpoint(load_model(config.checkpoint), config.output)))
 
@@ -33,12 +33,13 @@ def _to_torch(config: ConvertConfig) -> None:
 def _to_keras(config: ConvertConfig) -> None:
     from keras_simplepose.conversion import proof as verification
     from keras_simplepose.conversion.converter import convert_checkpoint, report
+    from keras_simplepose.conversion.named_models import with_checkpoint
     from keras_simplepose.models.files import save_model
     from keras_simplepose.models.stages import pose_spec
 
     if Path(config.output).suffix != ".keras":
         raise UserError(f"--output={config.output}: a model's name ends in .keras")
-    conversion = convert_checkpoint(config)
+    conversion = convert_checkpoint(with_checkpoint(config))
     print(report(conversion.settings))
     if config.verify:
         size = pose_spec(conversion.model).input_size

@@ -22,9 +22,14 @@ def main(config: EvaluationDataConfig, evaluation: EvaluationConfig, codec: Code
         write_evaluation,
     )
     from keras_simplepose.evaluation.run import evaluate
+    from keras_simplepose.models.fetching import HUB
     from keras_simplepose.utils.files import check_outputs, record_results
 
-    output = config.output or (str(Path(config.model).with_suffix("")) + "-evaluation" if config.model else "")
+    output = config.output
+    if config.model and not output:
+        # A model of the hub has no folder here to stand beside.
+        path = Path(config.model.rpartition("/")[2] if config.model.startswith(HUB) else config.model)
+        output = f"{path.with_suffix('')}-evaluation"
     if output:
         inputs = [config.model, config.annotations, config.detections, config.head_boxes]
         check_outputs([Path(output) / name for name in (METRICS_NAME, RESULTS_NAME)], inputs)

@@ -103,7 +103,7 @@ def test_every_format_plans_files_and_is_an_option(name):
         ),
         (
             lambda: load_detector(DetectorConfig(detector="yolo")),
-            "detector 'yolo' is unknown; there is none, keras_hub:PRESET",
+            "detector 'yolo' is unknown; the nearest are yolox_",
         ),
         (lambda: planned("tflight"), "format 'tflight' is unknown; there is savedmodel, tflite"),
         (lambda: list(run_benchmark(BenchmarkConfig(suites=("speed",)))), "suite 'speed' is unknown; "),

@@ -11,6 +11,7 @@ from keras_simplepose.config.exporting import ExportConfig, ProofConfig
 from keras_simplepose.config.network import ModelConfig
 from keras_simplepose.config.options import check
 from keras_simplepose.config.prediction import DetectionDataConfig, DetectorConfig, PredictConfig
+from keras_simplepose.config.presets import PresetsConfig
 from keras_simplepose.config.tracking import TrackConfig, TrackEvaluationConfig, TrackingConfig
 from keras_simplepose.config.training import (
     AugmentationConfig,
@@ -38,6 +39,7 @@ __all__ = [
     "PatchConfig",
     "PredictConfig",
     "PrepareConfig",
+    "PresetsConfig",
     "ProofConfig",
     "RunConfig",
     "SyntheticDataConfig",

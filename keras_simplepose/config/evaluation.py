@@ -10,8 +10,8 @@ from keras_simplepose.config.network import ModelConfig
 from keras_simplepose.config.options import Condition, option, same
 
 ANY_MODEL = (
-    "the model: a .keras file, small (the shipped one), or what export made of one: a .tflite or .onnx file, or a "
-    "SavedModel's folder"
+    "the model: a .keras file; small (the shipped one), another name that presets lists, or hf://OWNER/NAME; or what "
+    "export made of one: a .tflite or .onnx file, or a SavedModel's folder"
 )
 SKIP_DAMAGED = "leave out images that cannot be read, count and list them, instead of stopping"
 TRUST_KEYPOINT_ORDER = "take the annotations' keypoints in their order, though their names contradict the skeleton's"

@@ -34,7 +34,8 @@ class ModelConfig:
     )
     backbone_weights: str = option(
         "imagenet",
-        "imagenet, none, or a file of weights for the backbone: PyTorch's, Keras's, or an .npz of folded convolutions",
+        "imagenet, none, a name that presets lists, or a file of weights for the backbone: PyTorch's, Keras's, or an "
+        ".npz of folded convolutions",
         only_with=NEW_SIMPLE,
     )
     alpha: float = option(
@@ -82,4 +83,6 @@ class ModelConfig:
     frozen_layers: tuple[str, ...] = option(
         (), "layers whose names begin with one of these are not trained, batch norm too; * stands for anything"
     )
-    initial_model: str = option("", "a .keras model to go on from, with its own architecture, frame and weights")
+    initial_model: str = option(
+        "", "a .keras model, or a name that presets lists, to go on from, with its own architecture, frame and weights"
+    )

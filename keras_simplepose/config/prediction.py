@@ -13,7 +13,7 @@ from keras_simplepose.config.evaluation import (
 from keras_simplepose.config.network import ModelConfig
 from keras_simplepose.config.options import option, same
 
-FINDS_PERSONS = {"detector": ("*.onnx", "keras_hub:*")}
+FINDS_PERSONS = {"detector": ("*.onnx", "yolox_*", "keras_hub:*")}
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,14 @@ class DetectorConfig:
     """Where the persons are."""
 
     detector: str = option(
-        "", "a YOLOX .onnx file, keras_hub:PRESET, or none: every whole image is one person", required={"boxes": False}
+        "",
+        "a YOLOX .onnx file, yolox_nano or another name that presets lists, keras_hub:PRESET, or none: every whole "
+        "image is one person",
+        required={"boxes": False},
     )
     detector_size: int = option(
         416,
-        "side of a YOLOX input in pixels; 640 for all but nano and tiny",
+        "side of a YOLOX file's input in pixels; 640 for all but nano and tiny; known of names",
         multiple_of=32,
         minimum=32,
         only_with={"detector": "*.onnx"},
@@ -64,7 +67,7 @@ class DetectionDataConfig:
 class PredictConfig:
     """What to predict, and what to write."""
 
-    model: str = option("", ANY_MODEL, required=True)
+    model: str = option("small", ANY_MODEL)
     input: str = option("", "an image, a folder of images, a quoted glob, a video, or a camera's number", required=True)
     output: str = option("", "folder for poses.json, poses.csv and the drawings", required=True)
     boxes: str = option("", "the persons' boxes: COCO detection results or annotations", only_with={"detector": False})

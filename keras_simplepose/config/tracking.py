@@ -87,7 +87,7 @@ class TrackConfig:
 
     input: str = option("", "a video, a camera's number, a stream's address, or a folder of frames", required=True)
     output: str = option("", "folder for tracks.json, tracks.csv and the video", required=True)
-    model: str = option("", ANY_MODEL, required={"poses": False}, only_with={"poses": False})
+    model: str = option("small", ANY_MODEL, only_with={"poses": False})
     boxes: str = option(
         "", "the persons' boxes: COCO detection results, by frame from 0", only_with={"detector": False, "poses": False}
     )

@@ -1,7 +1,8 @@
 """The detectors by name. A new one is a module with a function of `DetectorConfig`, and a line in `DETECTORS`."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -9,7 +10,9 @@ from keras_simplepose.config import DetectorConfig
 from keras_simplepose.core.boxes import PersonBoxes
 from keras_simplepose.detection.keras_hub import KerasHubDetector
 from keras_simplepose.detection.yolox import YoloxDetector
-from keras_simplepose.utils.names import unknown
+from keras_simplepose.models.fetching import fetch
+from keras_simplepose.models.presets import PERSON_DETECTOR, find_preset
+from keras_simplepose.utils.errors import UserError
 
 # Maps an image [H, W, 3] uint8 RGB to the persons in it, best first.
 Detector = Callable[[np.ndarray], PersonBoxes]
@@ -50,9 +53,13 @@ def load_detector(config: DetectorConfig) -> Detector:
 
     Raises:
         UserError: an option is out of range, the file is missing or no YOLOX network, or KerasHub is not installed or
-            has no such preset.
+            has no such preset; or a name is unknown, or its file is not to be had.
     """
     for kind in DETECTORS.values():
         if kind.names(config.detector):
             return kind.load(config)
-    raise unknown("detector", config.detector, {kind.usage: kind for kind in DETECTORS.values()})
+    if not Path(config.detector).exists():
+        if preset := find_preset(config.detector, PERSON_DETECTOR, {kind.usage: kind for kind in DETECTORS.values()}):
+            return YoloxDetector(replace(config, detector=str(fetch(preset)), detector_size=preset.input_side))
+    usages = ", ".join(kind.usage for kind in DETECTORS.values())
+    raise UserError(f"{config.detector}: no detector; there is {usages}, or a name that presets lists")

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from keras_simplepose.config import EvaluationConfig, EvaluationDataConfig
+from keras_simplepose.conversion.named_models import model_file
 from keras_simplepose.core.spec import PoseSpec
 from keras_simplepose.data.persons import PersonSet
 from keras_simplepose.evaluation.coco_metrics import METRICS
 from keras_simplepose.evaluation.evaluator import EvaluationResult
-from keras_simplepose.models.files import model_path
 from keras_simplepose.utils.errors import UserError
 from keras_simplepose.utils.files import file_hash, write_json
 from keras_simplepose.version import VERSION
@@ -64,7 +64,7 @@ def describe_run(config: EvaluationDataConfig, evaluation: EvaluationConfig) -> 
     flags = asdict(config) | asdict(evaluation)
     return {
         "boxes": _boxes(config),
-        "files": {name: _describe_file(path) for name, path in paths.items() if path},
+        "files": {name: _describe_file(name, path) for name, path in paths.items() if path},
         "images": config.images,
         "protocol": {name: value for name, value in flags.items() if name not in (*paths, "images", "output")},
     }
@@ -74,11 +74,12 @@ def _boxes(config: EvaluationDataConfig) -> str:
     return "detector" if config.detections else "ground-truth"
 
 
-def _describe_file(path: str) -> dict[str, str]:
-    if not model_path(path).exists():
+def _describe_file(name: str, path: str) -> dict[str, str]:
+    file = model_file(path) if name == "model" else Path(path)
+    if not file.exists():
         raise UserError(f"{path}: no such file")
     try:
-        return {"path": path, "sha256": file_hash(model_path(path))}
+        return {"path": path, "sha256": file_hash(file)}
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
 

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 
 from keras_simplepose.config import EvaluationConfig, ExportConfig, ProofConfig
+from keras_simplepose.conversion.named_models import load_model, model_file
 from keras_simplepose.core.skeletons import Skeleton
 from keras_simplepose.exporting import onnx, saved_model, tflite
 from keras_simplepose.exporting.artefact import Artefact, ExportFormat
@@ -25,7 +26,6 @@ from keras_simplepose.exporting.proof import (
     with_precision,
 )
 from keras_simplepose.media.orientation import ImageReading, Orientation
-from keras_simplepose.models.files import load_model, model_path
 from keras_simplepose.models.stages import last_stage, pose_spec
 from keras_simplepose.prediction.exported_model import ArtefactMetadata, import_openvino
 from keras_simplepose.prediction.predictor import PosePredictor
@@ -195,7 +195,7 @@ def report(
     """What export_report.json says."""
     return {
         "model": config.model,
-        "model_sha256": file_hash(model_path(config.model)),
+        "model_sha256": file_hash(model_file(config.model)),
         "flags": dataclasses.asdict(config) | dataclasses.asdict(proof) | dataclasses.asdict(protocol),
         "comparisons": [dataclasses.asdict(row) for row in rows],
     }

@@ -18,22 +18,15 @@ def model_path(name: str | Path) -> Path:
 
 
 def load_model(path: str | Path) -> keras.Model:
-    """Loads a pose network from a .keras file, or one that the package ships by its name: `small`.
+    """Loads a pose network from a .keras file or its unpacked folder, or one that the package ships by its name.
+
+    `conversion.named_models` knows the names of what must be fetched first.
 
     Raises:
         UserError: the file is missing, damaged, or no pose network.
-
-    Example:
-        >>> import tempfile
-        >>> from keras_simplepose import build_pose_model, load_model, save_model
-        >>> small = {"input_size": (64, 64), "deconv_filters": (8,), "deconv_kernels": (4,)}
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     save_model(build_pose_model("mobilenetv2", alpha=0.35, **small), f"{folder}/pose.keras")
-        ...     load_model(f"{folder}/pose.keras").name
-        'pose_mobilenetv2'
     """
     path = model_path(path)
-    if not path.is_file():
+    if not (path.is_file() or (path / "config.json").is_file()):
         raise UserError(f"{path}: no such model file")
     try:
         model = keras.saving.load_model(path, compile=False)

@@ -10,11 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 from keras_simplepose.config import EvaluationConfig
+from keras_simplepose.conversion.named_models import load_model
 from keras_simplepose.core.boxes import PersonBoxes
 from keras_simplepose.core.oks import pose_scores
 from keras_simplepose.core.poses import Poses
 from keras_simplepose.core.spec import PoseSpec
-from keras_simplepose.models.files import load_model
 from keras_simplepose.models.stages import last_stage, pose_spec
 from keras_simplepose.prediction.exported_model import CropFunction, is_artefact, load_artefact
 from keras_simplepose.prediction.graph import crop_persons, predict_crops, predict_heatmaps, to_image
@@ -100,10 +100,10 @@ class PosePredictor:
 
     @classmethod
     def load(cls, path: str | Path, config: EvaluationConfig | None = None) -> "PosePredictor":
-        """A predictor for a .keras, .tflite or .onnx file or a SavedModel's folder.
+        """A predictor for a .keras, .tflite or .onnx file, a SavedModel's folder, or a name as `load_model` takes it.
 
         Raises:
-            UserError: the file is missing, damaged, of another kind, or exported with another flip test.
+            UserError: the file or name is missing, damaged, of another kind, or exported with another flip test.
         """
         if is_artefact(path):
             return cls(*load_artefact(path, config), config)

@@ -8,12 +8,16 @@ import keras
 
 from keras_simplepose.config import ModelConfig, TrainingConfig
 from keras_simplepose.conversion.converter import load_backbone_weights
+from keras_simplepose.conversion.named_models import load_model
 from keras_simplepose.conversion.torch_files import is_checkpoint
 from keras_simplepose.models.build import build_from_config, check_options
-from keras_simplepose.models.files import load_model
+from keras_simplepose.models.fetching import weights_file
 from keras_simplepose.models.folded_weights import is_folded
+from keras_simplepose.models.presets import BACKBONE
 from keras_simplepose.models.stages import pose_spec
 from keras_simplepose.utils.errors import UserError
+
+NO_FILES = ("", "none", "imagenet")
 
 
 def build_network(config: TrainingConfig) -> keras.Model:
@@ -54,12 +58,14 @@ def _initial_network(model: ModelConfig) -> keras.Model:
 def _new_network(config: TrainingConfig) -> keras.Model:
     model, weights = config.model, config.model.backbone_weights
     check_options(model)
-    foreign = weights not in ("", "none", "imagenet") and is_checkpoint(weights)
+    if weights not in NO_FILES:
+        weights = weights_file(weights, BACKBONE)
+        if not Path(weights).is_file():
+            raise UserError(f"backbone_weights {weights}: no such file; imagenet and none are the other choices")
+    foreign = weights not in NO_FILES and is_checkpoint(weights)
     folded = is_folded(weights)  # Set later: it takes crops of the training data.
-    if weights not in ("", "none", "imagenet") and not Path(weights).is_file():
-        raise UserError(f"backbone_weights {weights}: no such file; imagenet and none are the other choices")
     network = build_from_config(
-        dataclasses.replace(model, backbone_weights="none") if foreign or folded else model, config.run.precision
+        dataclasses.replace(model, backbone_weights="none" if foreign or folded else weights), config.run.precision
     )
     if foreign:
         print(load_backbone_weights(network, weights))

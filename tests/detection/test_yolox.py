@@ -76,7 +76,7 @@ def test_the_whole_image_is_one_person():
     [
         ({"detector": "missing.onnx"}, "no such detector"),
         ({"detector": "junk.onnx"}, "not an ONNX file"),
-        ({"detector": "yolo"}, "detector 'yolo' is unknown; there is none, keras_hub:PRESET"),
+        ({"detector": "yolo"}, "detector 'yolo' is unknown; the nearest are yolox_"),
     ],
 )
 def test_wrong_detectors_are_named(options, message, tmp_path, monkeypatch):
