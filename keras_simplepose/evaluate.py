@@ -2,14 +2,18 @@
 
 from pathlib import Path
 
-from keras_simplepose.config import CodecConfig, EvaluationConfig, EvaluationDataConfig
+from keras_simplepose.config import CodecConfig, EvaluationConfig, EvaluationDataConfig, ReportConfig
 from keras_simplepose.flags import run_command, warn
+from keras_simplepose.utils.errors import UserError
 
 DESCRIPTION = """Evaluates a model: COCO AP and AR by object keypoint similarity, or PCKh.
 
 Boxes are the ground truth's, or a detector's with --detections (about 2 AP less; say which when you report). With
 --codec_only no network runs: the ground truth is encoded, decoded and scored, which is the most a network can reach.
-Results go to --output: metrics.json, with all that the metrics depend on, and results.json, COCO keypoint results."""
+Results go to --output: metrics.json, with all that the metrics depend on, and results.json, COCO keypoint results;
+with --report a page as well that says which errors cost how much AP."""
+
+REPORT_NAME = "report"
 
 
 def main(config: EvaluationDataConfig, evaluation: EvaluationConfig, codec: CodecConfig) -> None:
@@ -23,6 +27,7 @@ def main(config: EvaluationDataConfig, evaluation: EvaluationConfig, codec: Code
     )
     from keras_simplepose.evaluation.run import evaluate
     from keras_simplepose.models.fetching import HUB
+    from keras_simplepose.reporting.report import outputs_of, write_report
     from keras_simplepose.utils.files import check_outputs, record_results
 
     output = config.output
@@ -30,9 +35,13 @@ def main(config: EvaluationDataConfig, evaluation: EvaluationConfig, codec: Code
         # A model of the hub has no folder here to stand beside.
         path = Path(config.model.rpartition("/")[2] if config.model.startswith(HUB) else config.model)
         output = f"{path.with_suffix('')}-evaluation"
+    inputs = [config.model, config.annotations, config.detections, config.head_boxes]
     if output:
-        inputs = [config.model, config.annotations, config.detections, config.head_boxes]
         check_outputs([Path(output) / name for name in (METRICS_NAME, RESULTS_NAME)], inputs)
+    if config.report:
+        if not output:
+            raise UserError("--report needs --output, a folder for the page")
+        check_outputs(outputs_of(Path(output) / REPORT_NAME), inputs)
     # Before the work: a training in the same folder may replace the model meanwhile.
     run = describe_run(config, evaluation)
     result, persons, spec = evaluate(config, evaluation, codec, output)
@@ -42,8 +51,23 @@ def main(config: EvaluationDataConfig, evaluation: EvaluationConfig, codec: Code
         metrics, results = write_evaluation(output, result, run, spec, persons)
         record_results(metrics, results)
         print(f"metrics   {metrics}\nposes     {results}")
+        if config.report:
+            page, figures, _ = write_report(_report_config(config, output), spec.skeleton)
+            print(f"page      {page}\nfigures   {figures}")
     else:
         print("nothing written; --output names a folder for the metrics")
+
+
+def _report_config(config: EvaluationDataConfig, output: str) -> ReportConfig:
+    return ReportConfig(
+        results=str(Path(output) / "results.json"),
+        annotations=config.annotations,
+        images=config.images,
+        output=str(Path(output) / REPORT_NAME),
+        trust_keypoint_order=config.trust_keypoint_order,
+        boxes_from_keypoints=config.boxes_from_keypoints,
+        orientation=config.orientation,
+    )
 
 
 if __name__ == "__main__":

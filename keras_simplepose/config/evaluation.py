@@ -99,6 +99,11 @@ class EvaluationDataConfig:
         0.0, "detections below this are left out, and counted", minimum=0, only_with={"detections": True}
     )
     codec_only: bool = option(False, "no network: encode, decode and score the ground truth, the codec's ceiling")
+    report: bool = option(
+        False,
+        "write a page as well that says which errors cost how much AP: OUTPUT/report/index.html",
+        only_with={"metric": "oks"},
+    )
     skip_damaged: bool = option(False, SKIP_DAMAGED, only_with={"codec_only": False})
     trust_keypoint_order: bool = option(False, TRUST_KEYPOINT_ORDER)
     boxes_from_keypoints: bool = option(False, BOXES_FROM_KEYPOINTS)

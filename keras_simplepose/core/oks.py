@@ -25,6 +25,20 @@ def joint_similarities(
     return np.exp(-squared / (np.square(2 * np.asarray(sigmas)) * area[..., None] * 2))
 
 
+def distances_at(similarities: np.ndarray, area: float | np.ndarray, sigmas: np.ndarray) -> np.ndarray:
+    """How far from its true place a joint is at a similarity, the inverse of `joint_similarities`.
+
+    Args:
+        similarities: in (0, 1].
+        area: in square pixels.
+        sigmas: OKS constants, of a shape that goes with the others'.
+
+    Returns:
+        distances in pixels, float64.
+    """
+    return np.sqrt(-2 * np.log(similarities) * area) * 2 * np.asarray(sigmas, np.float64)
+
+
 def oks_matrix(
     keypoints_a: np.ndarray, areas_a: np.ndarray, keypoints_b: np.ndarray, areas_b: np.ndarray, sigmas: np.ndarray
 ) -> np.ndarray:

@@ -43,6 +43,35 @@ def keypoint_metrics(
         UserError: a result is of an image that is not listed or of another number of keypoints, or no person is
             labelled.
     """
+    evaluation, in_order = coco_evaluation(persons, results, sigmas, image_ids)
+    # pycocotools reports its progress on standard output, and offers no way to stop that.
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    metrics = {name: float(value) for name, value in zip(METRICS, evaluation.stats, strict=True) if value >= 0}
+    if "AP" not in metrics:
+        raise UserError(
+            f"{persons.path}: none of the {len(in_order):,} images evaluated has a labelled person of "
+            f"category {persons.category_id} ({persons.summary()})"
+        )
+    return metrics
+
+
+def coco_evaluation(
+    persons: PersonSet,
+    results: Sequence[Mapping[str, Any]],
+    sigmas: Sequence[float],
+    image_ids: Collection[int] | None = None,
+) -> tuple[COCOeval, list[int]]:
+    """What `keypoint_metrics` has pycocotools evaluate, for whoever wants more of it than ten figures.
+
+    Arguments and errors as `keypoint_metrics`.
+
+    Returns:
+        the evaluation before its first step, and the ids of the images numbered 1, 2, … in it. Of its annotations,
+        "place" is the index among the persons, then the ignored; of its results, the index among those given.
+    """
     count, category_id = len(sigmas), persons.category_id
     chosen = persons.images.keys() if image_ids is None else persons.images.keys() & set(image_ids)
     if not chosen:  # To COCOeval an empty list means all images.
@@ -51,29 +80,19 @@ def keypoint_metrics(
     in_order = sorted(chosen, key=lambda image_id: (persons.images[image_id].file_name, image_id))
     numbers = {image_id: place for place, image_id in enumerate(in_order, start=1)}
     truths = _truth_entries(persons, numbers, count)
-    of_persons = (entry for entry in results if entry["category_id"] == category_id)
+    of_persons = [(place, entry) for place, entry in enumerate(results) if entry["category_id"] == category_id]
     found = _result_entries(of_persons, persons.images, numbers, count)
-    # pycocotools reports its progress on standard output, and offers no way to stop that.
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation = COCOeval(_index(numbers, truths), _index(numbers, found), "keypoints")
-        evaluation.params.kpt_oks_sigmas = np.asarray(sigmas, np.float64)
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    metrics = {name: float(value) for name, value in zip(METRICS, evaluation.stats, strict=True) if value >= 0}
-    if "AP" not in metrics:
-        raise UserError(
-            f"{persons.path}: none of the {len(chosen):,} images evaluated has a labelled person of "
-            f"category {category_id} ({persons.summary()})"
-        )
-    return metrics
+    evaluation.params.kpt_oks_sigmas = np.asarray(sigmas, np.float64)
+    return evaluation, in_order
 
 
 def _truth_entries(persons: PersonSet, numbers: Mapping[int, int], count: int) -> list[dict[str, Any]]:
     """The annotations as COCOeval reads them, numbered from 1: it takes a matched annotation's id 0 for no match."""
     entries = []
     everyone: list[Person | Ignored] = [*persons.persons, *persons.ignored]
-    for each in everyone:
+    for place, each in enumerate(everyone):
         if each.keypoints.shape != (count, 2):
             raise UserError(
                 f"{persons.path}: persons have {len(each.keypoints)} keypoints; {count} OKS constants are given"
@@ -89,24 +108,27 @@ def _truth_entries(persons: PersonSet, numbers: Mapping[int, int], count: int) -
                 "keypoints": np.column_stack([each.keypoints, each.visible]).ravel().tolist(),
                 "num_keypoints": 0 if isinstance(each, Ignored) else int((each.visible > 0).sum()),
                 "iscrowd": int(isinstance(each, Ignored) and each.crowd),
+                "place": place,
             }
         )
     return _numbered(entries, lambda entry: (entry["image_id"], entry["bbox"], entry["area"], entry["keypoints"]))
 
 
 def _result_entries(
-    results: Iterable[Mapping[str, Any]], images: Collection[int], numbers: Mapping[int, int], count: int
+    results: Iterable[tuple[int, Mapping[str, Any]]], images: Collection[int], numbers: Mapping[int, int], count: int
 ) -> list[dict[str, Any]]:
     """Results with the boxes and areas that `COCO.loadRes` gives them; it would change the caller's, and print."""
     entries = []
-    for place, result in enumerate(results, start=1):
+    for place, result in results:
         if result["image_id"] not in images:
-            raise UserError(f"result {place} is of image {result['image_id']!r}, which the ground truth does not list")
+            raise UserError(
+                f"result {place + 1} is of image {result['image_id']!r}, which the ground truth does not list"
+            )
         points = np.asarray(result["keypoints"], np.float64)
         if points.shape != (3 * count,):
-            raise UserError(f"result {place} has {points.size / 3:g} keypoints; the skeleton has {count}")
+            raise UserError(f"result {place + 1} has {points.size / 3:g} keypoints; the skeleton has {count}")
         if not (np.isfinite(points).all() and math.isfinite(result["score"])):
-            raise UserError(f"result {place} (image {result['image_id']}) is not finite")
+            raise UserError(f"result {place + 1} (image {result['image_id']}) is not finite")
         if result["image_id"] not in numbers:
             continue
         x, y = points[0::3], points[1::3]
@@ -123,6 +145,7 @@ def _result_entries(
                 "keypoints": points.tolist(),
                 "score": result["score"],
                 "iscrowd": 0,
+                "place": place,
             }
         )
     return _numbered(entries, lambda entry: (entry["image_id"], -entry["score"], entry["keypoints"]))

@@ -31,6 +31,7 @@ class EvaluationResult:
         counts: of images, boxes, poses and whatever was left out.
         skipped: the fault of every damaged image that was left out; its persons are not in the metrics.
         orientation_warning: a line about images that carry an EXIF orientation; "" if none do.
+        skipped_images: the ids of the images in `skipped`.
     """
 
     metrics: dict[str, float]
@@ -38,6 +39,7 @@ class EvaluationResult:
     counts: dict[str, int]
     skipped: tuple[str, ...] = ()
     orientation_warning: str = ""
+    skipped_images: tuple[int, ...] = ()
 
 
 def evaluate_predictor(
@@ -89,7 +91,7 @@ def evaluate_predictor(
         "poses_predicted": poses_found,
         "poses_suppressed": poses_found - len(results),
     }
-    return EvaluationResult(metrics, results, counts, tuple(skipped.values()), reading.warning())
+    return EvaluationResult(metrics, results, counts, tuple(skipped.values()), reading.warning(), tuple(skipped))
 
 
 def evaluate_pckh(
@@ -130,7 +132,12 @@ def evaluate_pckh(
         predictor.spec.skeleton,
     )
     return EvaluationResult(
-        metrics, results, _counts(person_set, boxes, skipped), tuple(skipped.values()), reading.warning()
+        metrics,
+        results,
+        _counts(person_set, boxes, skipped),
+        tuple(skipped.values()),
+        reading.warning(),
+        tuple(skipped),
     )
 
 

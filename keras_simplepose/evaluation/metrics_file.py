@@ -117,6 +117,7 @@ def write_evaluation(
         "annotations_left_out": dict(persons.left_out),
         "annotations_estimated": dict(persons.notes),
         "skipped": list(result.skipped),
+        "skipped_image_ids": list(result.skipped_images),
         "provenance": dict(run)
         | {
             "network": spec.to_dict() | {"skeleton": spec.skeleton.name},

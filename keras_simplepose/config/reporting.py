@@ -1,0 +1,34 @@
+"""Reports on results, comparisons of results, and the examination of a data set."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from keras_simplepose.config.evaluation import BOXES_FROM_KEYPOINTS, ORIENTATION, TRUST_KEYPOINT_ORDER
+from keras_simplepose.config.options import option
+
+RESAMPLES = "resamples of the photographs for the 95 % confidence intervals; 0: none"
+RESAMPLING_SEED = "of the resamples"
+GIVEN_IMAGES = {"images": True}
+
+
+@dataclass(frozen=True)
+class ReportConfig:
+    """What to report on, and how."""
+
+    results: str = option("", "COCO keypoint results, such as evaluate's results.json", required=True)
+    annotations: str = option("", "COCO keypoint JSON with the ground truth", required=True)
+    images: str = option("", "folder of the images; without it nobody is drawn")
+    output: str = option("", "folder for index.html and analysis.json", required=True)
+    skeleton: str = option("coco17", "of the keypoints; a name or a file")
+    resamples: int = option(1000, RESAMPLES, minimum=0)
+    resampling_seed: int = option(0, RESAMPLING_SEED, minimum=0, maximum=2**32 - 1)
+    cases: int = option(60, "persons drawn", minimum=5, only_with=GIVEN_IMAGES)
+    photograph_side: int = option(
+        640,
+        "longer side in pixels of the whole photographs behind the persons; 0: none, a smaller page",
+        minimum=0,
+        only_with=GIVEN_IMAGES,
+    )
+    trust_keypoint_order: bool = option(False, TRUST_KEYPOINT_ORDER)
+    boxes_from_keypoints: bool = option(False, BOXES_FROM_KEYPOINTS)
+    orientation: Literal["auto", "stored", "displayed"] = option("auto", ORIENTATION, only_with=GIVEN_IMAGES)
