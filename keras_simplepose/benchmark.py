@@ -14,9 +14,9 @@ def main(config: BenchmarkConfig) -> None:
     """Prints rows as they come; keeps them in --output."""
     from keras_simplepose.benchmarks.suites import run_benchmark
 
-    if config.output:
-        inputs = [config.annotations, config.model, config.detector, config.reference_loader]
-        check_outputs([config.output], inputs)
+    inputs = [config.annotations, config.model, config.detector, config.reference_loader]
+    inputs += [config.tracking_video, config.tracking_annotations]
+    check_outputs([path for path in (config.output, config.tracking_picture) if path], inputs)
     lines = []
     for row in run_benchmark(config):
         lines.append(row.to_json())

@@ -5,6 +5,8 @@ from typing import Literal
 
 from keras_simplepose.config.options import option
 
+OWN_FILM = {"suites": "tracking", "tracking_video": True}
+
 
 @dataclass(frozen=True)
 class BenchmarkConfig:
@@ -50,12 +52,32 @@ class BenchmarkConfig:
     model: str = option(
         "",
         "pose model; default: a ResNet-50 of random weights, 256×192, which is as fast",
-        only_with={"suites": "video"},
+        only_with=({"suites": "video"}, OWN_FILM),
+        required=OWN_FILM,
     )
-    detector: str = option("", "YOLOX .onnx file; without it no detector runs", only_with={"suites": "video"})
+    detector: str = option(
+        "",
+        "YOLOX .onnx file; without it no detector runs",
+        only_with=({"suites": "video"}, OWN_FILM),
+        required=OWN_FILM,
+    )
     frames: int = option(
         120, "frames of the rendered 1080p video of two people", minimum=1, only_with={"suites": "video"}
     )
     tracking_frames: int = option(
-        120, "frames of each of the rendered films of five people", minimum=2, only_with={"suites": "tracking"}
+        120,
+        "frames of each of the rendered films of five people",
+        minimum=2,
+        only_with={"suites": "tracking", "tracking_video": False},
+    )
+    tracking_video: str = option(
+        "",
+        "a video of yours, or a folder of frames, to track in instead of rendered films, by model and detector",
+        only_with={"suites": "tracking"},
+    )
+    tracking_annotations: str = option(
+        "", "PoseTrack JSON of its people, with ids and head boxes", only_with=OWN_FILM, required=OWN_FILM
+    )
+    tracking_picture: str = option(
+        "", "picture to draw the sweep of thresholds in, such as sweep.png", only_with={"suites": "tracking"}
     )

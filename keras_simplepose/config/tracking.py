@@ -23,6 +23,12 @@ class TrackingConfig:
         "frames back that are compared; longer gaps end a track [others: up to 8]",
         minimum=1,
     )
+    compare_queue: bool = option(
+        False,
+        "compare with every frame of the queue, as multi_flow does, not with the last alone; tells what the queue "
+        "gains from what the flow does",
+        only_with={"similarity": ("bbox", "pose", "flow")},
+    )
     minimum_similarity: float = option(
         0.3, "of a pose to a track; less begins a new one [others: 0.2 to 0.3]", above=0, maximum=1
     )
@@ -49,11 +55,15 @@ class TrackingConfig:
         only_with=MOVED_BOXES,
     )
     box_nms: float = option(
-        0.5, "IoU above which the weaker of two boxes is a duplicate [others: 0.5]", minimum=0, maximum=1
+        0.6,
+        "IoU above which the weaker of two boxes is a duplicate; less loses who passes behind another [others: 0.5]",
+        minimum=0,
+        maximum=1,
     )
     pose_nms: float = option(
-        0.9,
-        "OKS above which the weaker of two poses is a duplicate [the release's evaluation: 0.9]",
+        0.7,
+        "OKS above which the weaker of two poses is a duplicate: a person's detected and moved box give two poses that "
+        "are seldom as alike as the release's evaluation asks for [0.9]",
         minimum=0,
         maximum=1,
     )

@@ -49,7 +49,7 @@ class PoseTracker:
     The paper's algorithm. What it leaves open is a field of `TrackingConfig` each, with its reason. Of the
     similarities, bbox, pose and flow compare with the frame before alone, as the paper defines them; multi_flow
     compares with all poses of the queue, each moved along the flow of every frame since, so that a track survives a
-    gap.
+    gap. `compare_queue` lets the others look back as far, their boxes and poses unmoved.
     """
 
     def __init__(
@@ -194,6 +194,11 @@ class PoseTracker:
         # Suppression looks at all joints, as in evaluation; those that are not finite count as far off.
         points = np.nan_to_num(poses.keypoints[..., :2], nan=-1e6, posinf=-1e6, neginf=-1e6)
         kept, _ = oks.nms(points, areas, poses.scores, sigmas, config.pose_nms)
+        # Whom a detector's box shows is seen, also where the pose of the moved box is the better of the two.
+        seen = np.setdiff1d(np.flatnonzero(~propagated), kept)
+        if len(seen):
+            alike = oks.oks_matrix(points[seen], areas[seen], points[kept], areas[kept], sigmas)
+            propagated[kept[alike.argmax(1)]] = False
         poses, valid, propagated = poses.at(kept), valid[kept], propagated[kept]
         now = _Instances(
             np.zeros(len(poses), np.int64),
@@ -214,7 +219,7 @@ class PoseTracker:
     def _similarities(self, now: _Instances, sigmas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The tracks' ids [T], latest first, and how alike each is to each pose of this frame [T, N]."""
         config = self.config
-        depth = config.queue if config.similarity == "multi_flow" else 1
+        depth = config.queue if config.similarity == "multi_flow" or config.compare_queue else 1
         rows, ids = [], []
         for instances in list(self._queue)[::-1][:depth]:
             if config.similarity == "bbox":

@@ -115,6 +115,35 @@ def test_who_left_stays_no_ghost():
     assert [len(result) for result in results[:9]] == [1, 1, 1, 1, 1, 1, 1, 0, 0]
 
 
+def test_a_duplicate_of_a_moved_box_counts_as_seen():
+    """Detector and flow disagree on the box, agree on the pose: one person, whom the detector sees in every frame."""
+    film = Film(np.tile(WALKS[:1, :1], (FRAMES, 1, 1)))
+
+    def boxes_of(index):
+        boxes = film.boxes(index) + 95 * np.array([[0, -0.5, 0, 1]]) * bool(index)  # Twice as high.
+        return PersonBoxes(boxes.astype(np.float32), np.full(1, 0.6, np.float32))
+
+    results, network = run(film, TrackingConfig(propagation_limit=2), boxes_of)
+    assert [len(boxes) for boxes in network.boxes[1:]] == [2] * (FRAMES - 1)
+    assert [result.ids.tolist() for result in results] == [[1]] * FRAMES
+    assert not any(result.propagated.any() for result in results)
+
+
+def test_a_queue_is_compared_with_on_request_whatever_the_similarity():
+    film = Film(np.tile(WALKS[:1], (FRAMES, 1, 1)))  # All stand still, so that no flow is needed.
+
+    def boxes_of(index):
+        return film.boxes(index)[: 1 if index in (4, 5) else 2]
+
+    for kind in ("bbox", "pose", "flow"):
+        for whole, survives in ((False, False), (True, True)):
+            config = TrackingConfig(similarity=kind, propagate=False, compare_queue=whole)
+            table = owners(film, run(film, config, boxes_of)[0])
+            assert (table[6, 1] == table[3, 1]) == survives, kind
+    with pytest.raises(UserError, match="compare_queue has no effect"):
+        PoseTracker(config=TrackingConfig(compare_queue=True))
+
+
 def test_faint_joints_are_not_propagated_and_an_empty_place_is_left():
     film = Film(WALKS[:, :1])
     for threshold, expected in ((0.95, 0), (0.85, 1)):
