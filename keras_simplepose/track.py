@@ -1,13 +1,18 @@
 """Command: follows people through a video, a stream, or before a camera."""
 
+import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from keras_simplepose.config import DetectorConfig, EvaluationConfig, TrackConfig, TrackingConfig
 from keras_simplepose.flags import run_command
 
 if TYPE_CHECKING:
-    from keras_simplepose.media.source import Source
+    from keras_simplepose.core.poses import TrackedPoses
+    from keras_simplepose.media.source import Frame, Source
     from keras_simplepose.tracking.stream import Follow
+
+    Unseen = Callable[[], str]
 
 DESCRIPTION = """Follows people through a video, a stream, or before a camera.
 
@@ -25,10 +30,13 @@ def main(
 
     source = open_source(config.input)
     if config.poses:
-        follow = _given_poses(config, tracking)
+        follow, unseen = _given_poses(config, tracking)
     else:
-        follow = _found_poses(source, config, tracking, detector_config, protocol)
+        follow, unseen = _found_poses(source, config, tracking, detector_config, protocol)
     summary = track_source(source, follow, config)
+    if not config.maximum_frames and (fault := unseen()):
+        summary.faults.append(fault)
+        print(f"error: {fault}", file=sys.stderr)
     print(
         f"{summary.ids:,} persons, {summary.persons:,} poses in {summary.frames:,} frames, {summary.cuts} cuts; "
         f"written to {config.output}"
@@ -42,14 +50,15 @@ def main(
     return 1 if summary.faults else 0
 
 
-def _given_poses(config: TrackConfig, tracking: TrackingConfig) -> "Follow":
+def _given_poses(config: TrackConfig, tracking: TrackingConfig) -> "tuple[Follow, Unseen]":
+    """What tracks a frame, and what says of which frames the file had poses that never came."""
     from keras_simplepose.core.skeletons import load_skeleton
     from keras_simplepose.tracking.files import PoseResults
     from keras_simplepose.tracking.tracker import PoseTracker
 
     poses = PoseResults(config.poses, load_skeleton(config.skeleton), tracking.propagation_margin)
     tracker = PoseTracker(config=tracking)
-    return lambda frame: tracker.update_poses(poses(frame.index), frame.image)
+    return lambda frame: tracker.update_poses(poses(frame.index), frame.image), poses.unseen
 
 
 def _found_poses(
@@ -58,7 +67,8 @@ def _found_poses(
     tracking: TrackingConfig,
     detector_config: DetectorConfig,
     protocol: EvaluationConfig,
-) -> "Follow":
+) -> "tuple[Follow, Unseen]":
+    """As `_given_poses`, with a network and a detector, or a file of boxes."""
     from keras_simplepose.detection.box_file import BoxFile
     from keras_simplepose.detection.detectors import load_detector
     from keras_simplepose.prediction.predictor import PosePredictor
@@ -68,9 +78,14 @@ def _found_poses(
     if config.boxes:
         boxes = BoxFile(config.boxes, source, predictor.spec.skeleton)
         given = PoseTracker(predictor, config=tracking)
-        return lambda frame: given.update(frame.image, boxes(frame) if given.wants_detection() else None)
+
+        def follow(frame: "Frame") -> "TrackedPoses":
+            persons = boxes(frame)
+            return given.update(frame.image, persons if given.wants_detection() else None)
+
+        return follow, boxes.unseen
     tracker = PoseTracker(predictor, load_detector(detector_config), tracking)
-    return lambda frame: tracker.update(frame.image)
+    return lambda frame: tracker.update(frame.image), str
 
 
 if __name__ == "__main__":

@@ -68,7 +68,11 @@ class PredictConfig:
     """What to predict, and what to write."""
 
     model: str = option("small", ANY_MODEL)
-    input: str = option("", "an image, a folder of images, a quoted glob, a video, or a camera's number", required=True)
+    input: str = option(
+        "",
+        "an image, a folder of images, a quoted glob, a video, a camera's number, or a stream's address",
+        required=True,
+    )
     output: str = option("", "folder for poses.json, poses.csv and the drawings", required=True)
     boxes: str = option("", "the persons' boxes: COCO detection results or annotations", only_with={"detector": False})
     orientation: Literal["auto", "stored", "displayed"] = option(

@@ -1,4 +1,4 @@
-"""Where pictures come from: a photograph, a folder or glob of them, a video, a camera."""
+"""Where pictures come from: a photograph, a folder or glob of them, a video, a camera, a stream."""
 
 import contextlib
 import glob
@@ -6,6 +6,7 @@ import math
 import os
 import re
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,7 @@ import numpy as np
 
 from keras_simplepose.media.images import is_picture, read_image
 from keras_simplepose.media.orientation import Orientation, OrientationCount
-from keras_simplepose.media.video import VideoReader
+from keras_simplepose.media.video import VideoReader, is_address, shown_address
 from keras_simplepose.utils.errors import UserError
 
 CAMERA_RATE = 30.0  # Frames per second of a camera whose driver does not say.
@@ -79,6 +80,11 @@ class ImageFiles:
     orientations: OrientationCount = field(default_factory=OrientationCount, compare=False)
 
     @property
+    def is_live(self) -> bool:
+        """False: files stay."""
+        return False
+
+    @property
     def total(self) -> int:
         """How many there are."""
         return len(self.names)
@@ -114,34 +120,47 @@ class ImageFiles:
 
 @dataclass(frozen=True)
 class Video:
-    """A video file or a camera.
+    """A video file, a camera or a stream.
 
     Attributes:
-        source: the file's path, or the camera's number.
-        kind: which of the two.
+        source: the file's path, the camera's number, or the stream's address.
+        kind: which of them.
         total: its number of frames as far as it is known, else None; cut files state more than they show.
         rate: frames per second, on the average.
     """
 
     source: str | int
-    kind: Literal["video", "camera"]
+    kind: Literal["video", "camera", "stream"]
     total: int | None
     rate: float
 
     @property
     def name(self) -> str:
         """What to call it in messages and file names."""
+        if self.kind == "stream":
+            return shown_address(str(self.source))
         return str(self.source) if self.kind == "video" else f"camera {self.source}"
+
+    @property
+    def stem(self) -> str:
+        """The name of a file made of it, without suffix."""
+        stem = Path(self.name).stem
+        return re.sub(r"[^\w.-]+", "_", stem) if self.kind == "stream" else stem
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it may have no other end than an interrupt, and its pictures are wanted at once."""
+        return self.kind != "video"
 
     @property
     def identity(self) -> str:
         """What results made of it are said to be of."""
-        return os.path.abspath(self.source) if isinstance(self.source, str) else self.name
+        return os.path.abspath(self.name) if self.kind == "video" else self.name
 
     @property
     def paths(self) -> list[Path]:
         """The file, if it is one."""
-        return [Path(self.source)] if isinstance(self.source, str) else []
+        return [Path(self.name)] if self.kind == "video" else []
 
     def frames(self, on_fault: OnFault) -> Generator[Frame, None, None]:
         """Reads frame after frame.
@@ -181,13 +200,18 @@ def open_source(text: str, orientation: Orientation = "auto") -> Source:
     """The source that `input` names.
 
     Args:
-        text: a file, a folder, a glob, or a camera's number. What is a picture is told by content.
+        text: a file, a folder, a glob, a camera's number, or a stream's address. What is a picture is told by content.
         orientation: the frame to read photographs in; auto: as displayed, unless boxes say otherwise.
 
     Raises:
-        UserError: there is no such thing, no image in the folder or under the glob, or the video or camera cannot be
-            opened.
+        UserError: there is no such thing, no image in the folder or under the glob, or the video, camera or stream
+            cannot be opened.
     """
+    if is_address(text):
+        reader = VideoReader(text)
+        return Video(text, "stream", reader.total, reader.rate)
+    if text.startswith("file://"):
+        text = urllib.request.url2pathname(text.removeprefix("file://"))
     path = Path(text)
     if path.is_dir():
         found = sorted(entry for entry in path.iterdir() if not entry.is_dir() and not entry.name.startswith("."))

@@ -1,10 +1,11 @@
-"""Video files at their own times, read and written with FFmpeg through PyAV.
+"""Video files and streams at their own times, read and written with FFmpeg through PyAV.
 
 PyAV, unlike OpenCV, gives every frame the time it is shown at: variable rates, cuts and fractional rates keep theirs.
 """
 
 import contextlib
 import math
+import urllib.parse
 from collections.abc import Callable, Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -22,10 +23,25 @@ _TIME_BASE = Fraction(1, 90_000)  # Of a written video: every usual rate is whol
 _ENCODER, _ENCODER_OPTIONS = "libx264", {"preset": "veryfast", "crf": "20"}
 # FFmpeg's demultiplexers that take any text for a picture of it, or open other files and addresses.
 _NO_VIDEOS = {"tty", "hls", "concat", "dash"}
+# What a stream's address may begin with, and how long it may take to answer, then to go on: seconds.
+SCHEMES = ("http", "https", "rtsp", "rtsps", "rtmp", "rtmps", "rtp", "udp", "tcp", "srt")
+_TIMEOUTS = (15.0, 30.0)
+_STREAM_OPTIONS = {"rtsp_transport": "tcp"}  # Over UDP, cameras' large frames arrive with holes.
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is a stream's address rather than a file's path."""
+    return text.partition("://")[0].lower() in SCHEMES and "://" in text
+
+
+def shown_address(text: str) -> str:
+    """An address without user, password and query, for messages, names and records."""
+    parts = urllib.parse.urlsplit(text)
+    return urllib.parse.urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 class VideoReader:
-    """A video file.
+    """A video file, or a stream by its address.
 
     Attributes:
         total: its number of frames as stated or worked out from its length; None if nothing says.
@@ -36,9 +52,10 @@ class VideoReader:
         """Reads the headers.
 
         Raises:
-            UserError: it is no video.
+            UserError: it is no video, or the address does not answer.
         """
-        self._path = path
+        self._path, self._is_address = path, is_address(path)
+        self._name = shown_address(path) if self._is_address else path
         with self._open() as container:
             stream = container.streams.video[0]
             self.rate = float(stream.average_rate or stream.guessed_rate or math.nan)
@@ -50,14 +67,16 @@ class VideoReader:
     def frames(self, on_fault: Callable[[str], None]) -> Generator[tuple[float, np.ndarray], None, None]:
         """Seconds since the first frame, and [H, W, 3] uint8 RGB, upright, of every frame that is to be shown.
 
-        `on_fault` hears of frames that cannot be decoded, and of a file that ends before its time.
+        `on_fault` hears of frames that cannot be decoded, of a file that ends before its time, and of a stream that
+        breaks off.
         """
+        broken: list[str] = []
         count = bad = 0
         first = last = end = math.nan
         with self._open() as container:
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
-            for decoded in _decode(container, stream):
+            for decoded in _decode(container, stream, broken.append):
                 if decoded is None:
                     bad += 1
                     continue
@@ -69,40 +88,55 @@ class VideoReader:
                 bad, count = bad + bool(decoded.is_corrupt), count + 1
                 yield last - first, _upright(decoded)
             start, length = float((stream.start_time or 0) * (stream.time_base or 0)), _length(container, stream)
+        if broken and self._is_address:
+            on_fault(f"{self._name}: breaks off after {count} frames ({broken[0]})")
         if not count:
             return
         if bad:
-            on_fault(f"{self._path}: {bad} frames are damaged")
+            on_fault(f"{self._name}: {bad} frames are damaged")
         tolerance = max(_END_SECONDS, _END_FRAMES / self.rate, _END_SHARE * length)
         if start + length - end > tolerance:
             on_fault(
-                f"{self._path}: ends after {count} frames, {end - start:.2f} seconds, before the time it states; "
+                f"{self._name}: ends after {count} frames, {end - start:.2f} seconds, before the time it states; "
                 "the file is damaged or cut off"
             )
 
     def _open(self) -> "av.container.InputContainer":
-        wrong = UserError(f"{self._path}: neither an image nor a video that FFmpeg can open")
+        wrong = UserError(f"{self._name}: neither an image nor a video that FFmpeg can open")
         try:
-            # The prefix: a colon in a name is no protocol.
-            container = av.open("file:" + self._path, metadata_errors="replace")
+            if self._is_address:
+                container = av.open(
+                    self._path, metadata_errors="replace", timeout=_TIMEOUTS, options=dict(_STREAM_OPTIONS)
+                )
+            else:
+                # The prefix: a colon in a name is no protocol.
+                container = av.open("file:" + self._path, metadata_errors="replace")
         except (av.error.FFmpegError, ValueError, OSError) as error:
+            if self._is_address:
+                reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+                raise UserError(f"{self._name}: this address gives no video ({reason})") from error
             raise wrong from error
-        if not container.streams.video or _NO_VIDEOS & set(container.format.name.split(",")):
+        # An address is given to be opened, and may be a list of others.
+        listed = not self._is_address and _NO_VIDEOS & set(container.format.name.split(","))
+        if not container.streams.video or listed:
             container.close()
             raise wrong
         return container
 
 
-def _decode(container: "av.container.InputContainer", stream: "av.VideoStream") -> Iterator["av.VideoFrame | None"]:
-    """Frames, None for each packet that cannot be decoded; ends where the file cannot be read any further."""
+def _decode(
+    container: "av.container.InputContainer", stream: "av.VideoStream", on_end: Callable[[str], None]
+) -> Iterator["av.VideoFrame | None"]:
+    """Frames, None for each packet that cannot be decoded; ends, telling why, where it cannot be read any further."""
     packets = container.demux(stream)
     while True:
         try:
             packet = next(packets)
         except StopIteration:
             return
-        except av.error.FFmpegError:
-            # The end then comes too early, which the caller finds; what the decoder still holds is given out.
+        except av.error.FFmpegError as error:
+            # The end then comes too early; what the decoder still holds is given out.
+            on_end(error.strerror or "unreadable")
             packet = None
         try:
             yield from stream.codec_context.decode(packet)

@@ -102,7 +102,7 @@ def predict_source(
         unit = " images" if source.kind == "images" else " frames"
         bar = stack.enter_context(tqdm.tqdm(desc="predicting", total=total, unit=unit, disable=not progress))
         results = stack.enter_context(contextlib.closing(stages.run()))
-        if source.kind == "camera":
+        if source.is_live:
             stack.enter_context(contextlib.suppress(KeyboardInterrupt))  # It has no other end.
         for frame, poses, drawing in results:
             with summary.clock.busy("write"):
@@ -128,7 +128,7 @@ def planned_outputs(source: Source, output: Path, save_drawings: bool) -> list[P
 
 def _video_path(source: Video, output: Path) -> Path:
     """Where a video's drawing goes: under its own name, which must not be that of the video itself."""
-    return output / f"{Path(source.name).stem}.mp4"
+    return output / f"{source.stem}.mp4"
 
 
 def suppressed(poses: Poses, predictor: PosePredictor) -> Poses:
@@ -195,8 +195,8 @@ class _Stages:
             yield replace(request, key=frame)
 
     def pose(self, requests: Iterator[PredictionRequest]) -> Iterator[tuple[Frame, Poses]]:
-        # A camera's pictures are wanted at once, each by itself.
-        ahead = 1 if self.source.kind == "camera" else IMAGES_AHEAD
+        # A camera's or stream's pictures are wanted at once, each by itself.
+        ahead = 1 if self.source.is_live else IMAGES_AHEAD
         for frame, poses in self.predictor.stream(requests, ahead):
             yield frame, suppressed(poses, self.predictor)
 

@@ -104,10 +104,19 @@ class PoseResults:
                 raise UserError(f"{path}: entry {place} has {values.size} numbers; {skeleton.name} has {count}")
             box = entry.get("bbox")
             self._frames.setdefault(frame, []).append({"keypoints": values, "score": score, "box": box})
-        self.last = max(self._frames, default=-1)
+        self._path, self._unseen = path, set(self._frames)
+
+    def unseen(self) -> str:
+        """A line about poses of frames that were never asked for; "" if there are none."""
+        if not self._unseen:
+            return ""
+        first, count = min(self._unseen), len(self._unseen)
+        more = f" and {count - 1} more" if count > 1 else ""
+        return f"{self._path}: has poses of frame {first}{more}, which never came"
 
     def __call__(self, index: int) -> Poses:
         """The poses of a frame, counted from 0."""
+        self._unseen.discard(index)
         entries = self._frames.get(index, [])
         shape = (len(entries), len(self._skeleton.keypoints), 3)
         keypoints = np.array([entry["keypoints"] for entry in entries], np.float32).reshape(shape)

@@ -12,7 +12,7 @@ import tqdm
 
 from keras_simplepose.config import TrackConfig
 from keras_simplepose.core.poses import TrackedPoses
-from keras_simplepose.media.source import Frame, Source
+from keras_simplepose.media.source import Frame, Source, Video
 from keras_simplepose.media.video import VideoFile
 from keras_simplepose.tracking.files import CSV_NAME, JSON_NAME, TrackFiles
 from keras_simplepose.tracking.smoothing import OneEuroSmoother
@@ -52,7 +52,8 @@ class TrackSummary:
 def track_source(source: Source, follow: Follow, config: TrackConfig, progress: bool = True) -> TrackSummary:
     """Tracks the persons of a film and writes tracks.json, tracks.csv and the video to a folder.
 
-    A frame that cannot be read is a fault in the summary; the tracks go on after it. A camera runs until interrupted.
+    A frame that cannot be read is a fault in the summary; the tracks go on after it. A camera runs until interrupted, a
+    stream until it ends or is.
 
     Args:
         source: the frames, in order.
@@ -67,7 +68,7 @@ def track_source(source: Source, follow: Follow, config: TrackConfig, progress: 
     limit = config.maximum_frames
     total = min(source.total or limit, limit) if limit else source.total
     rate = getattr(source, "rate", FOLDER_RATE)
-    name = Path(getattr(source, "name", config.input)).stem.replace(" ", "_")
+    name = (source.stem if isinstance(source, Video) else Path(config.input).stem).replace(" ", "_")
     outputs = [JSON_NAME, CSV_NAME, *([f"{name}.mp4"] if config.draw else [])]
     check_outputs(
         [output / each for each in outputs], [config.input, config.model, config.boxes, config.poses], source.identity
@@ -103,7 +104,7 @@ def track_source(source: Source, follow: Follow, config: TrackConfig, progress: 
         video = stack.enter_context(VideoFile(output / f"{name}.mp4", rate, source.identity)) if config.draw else None
         bar = stack.enter_context(tqdm.tqdm(desc="tracking", total=total, unit=" frames", disable=not progress))
         results = stack.enter_context(contextlib.closing(items))
-        if source.kind == "camera":
+        if source.is_live:
             stack.enter_context(contextlib.suppress(KeyboardInterrupt))  # It has no other end.
         for frame, tracked, drawing in results:
             with summary.clock.busy("write"):

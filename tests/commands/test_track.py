@@ -1,7 +1,10 @@
 import json
+from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
+from media_files import FakeCamera, served, write_video
 from stand_ins import SPEC, tiny_network
 from tracking_scenes import Film
 
@@ -108,3 +111,60 @@ def test_with_detector_and_network(frames, capsys):
     protocol = EvaluationConfig(evaluation_batch_size=2)
     assert track.main(config, tracking, DetectorConfig(detector="none"), protocol) == 0
     assert "in 8 frames" in capsys.readouterr().out
+
+
+def test_boxes_of_a_file_and_those_of_frames_that_never_come(frames, capsys):
+    save_model(tiny_network(SPEC), frames / "pose.keras")
+    boxes = [
+        {"image_id": index, "category_id": 1, "bbox": box.tolist(), "score": 0.9}
+        for index, places in enumerate(WALKS)
+        for box in np.concatenate([places, np.tile([40.0, 100.0], (2, 1))], -1)
+    ]
+    config = TrackConfig(
+        input=str(frames / "frames"),
+        output=str(frames / "out"),
+        model=str(frames / "pose.keras"),
+        boxes=str(frames / "boxes.json"),
+        draw=False,
+    )
+    protocol = EvaluationConfig(evaluation_batch_size=2)
+    for every in (1, 2):
+        tracking = TrackingConfig(joint_threshold=0, pose_nms=1, propagation_threshold=0, detector_every=every)
+        (frames / "boxes.json").write_text(json.dumps(boxes))
+        assert track.main(config, tracking, DetectorConfig(), protocol) == 0
+        assert "in 8 frames" in capsys.readouterr().out
+    rows = (frames / "out" / "tracks.csv").read_text().splitlines()
+    assert {row.split(",")[0] for row in rows} == {str(number) for number in range(1, 9)}
+    video = frames / "walk.mp4"
+    with VideoFile(video, 25.0, "elsewhere") as file:
+        for index in range(3):
+            file.write(read_image(frames / "frames" / f"{index:03}.png"))
+    short = replace(config, input=str(video), output=str(frames / "short"))
+    assert track.main(short, TrackingConfig(), DetectorConfig(), protocol) == 1
+    assert "boxes.json: has boxes of 3, 4, 5" in capsys.readouterr().err
+
+
+def test_a_camera_runs_until_it_is_unplugged(frames, capsys, monkeypatch):
+    monkeypatch.setattr(cv2, "VideoCapture", FakeCamera)
+    config = TrackConfig(input="0", output=str(frames / "out"), poses=str(frames / "poses.json"), maximum_frames=3)
+    tracking = TrackingConfig(similarity="bbox")
+    assert track.main(config, tracking, DetectorConfig(), EvaluationConfig()) == 0
+    assert "2 persons, 6 poses in 3 frames" in capsys.readouterr().out
+    assert (frames / "out" / "camera_0.mp4").stat().st_size
+    endless = replace(config, maximum_frames=0, output=str(frames / "endless"))
+    assert track.main(endless, tracking, DetectorConfig(), EvaluationConfig()) == 1
+    output = capsys.readouterr()
+    assert "stopped after 3 frames" in output.err and "poses of frame 3 and 4 more, which never came" in output.err
+    assert "in 3 frames" in output.out
+
+
+def test_a_stream_by_its_address(frames, capsys):
+    body = write_video(frames / "v.mkv", 8, size=(240, 320), codec="FFV1").read_bytes()
+    with served(body) as address:
+        config = TrackConfig(input=address, output=str(frames / "out"), poses=str(frames / "poses.json"))
+        # Grey frames that grow lighter: nothing of them is a cut that matters here.
+        tracking = TrackingConfig(cut_histogram=2, cut_residual=256)
+        assert track.main(config, tracking, DetectorConfig(), EvaluationConfig()) == 0
+    assert "16 poses in 8 frames" in capsys.readouterr().out
+    assert (frames / "out" / "walk.mp4").stat().st_size
+    assert all("secret" not in path.read_text(errors="replace") for path in (frames / "out").iterdir())

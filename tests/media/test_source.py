@@ -1,7 +1,7 @@
 import cv2
 import numpy as np
 import pytest
-from media_files import image_file, read_all, write_video
+from media_files import FakeCamera, image_file, read_all, served, write_video
 from PIL import Image
 
 from keras_simplepose.media import output as media_output
@@ -97,27 +97,6 @@ def test_what_cannot_be_opened_is_an_error(tmp_path):
             read_all(open_source(str(tmp_path / name)))
 
 
-class FakeCamera:
-    """A camera that is unplugged after three frames."""
-
-    def __init__(self, source):
-        self.left = 3 if source == 0 else 0
-        self.opened = source == 0
-
-    def isOpened(self):  # noqa: N802
-        return self.opened
-
-    def get(self, _):
-        return 0.0
-
-    def read(self):
-        self.left -= 1
-        return (True, np.zeros((4, 6, 3), np.uint8)) if self.left >= 0 else (False, None)
-
-    def release(self):
-        pass
-
-
 def test_cameras(monkeypatch):
     monkeypatch.setattr(cv2, "VideoCapture", FakeCamera)
     source = open_source("0")
@@ -126,6 +105,37 @@ def test_cameras(monkeypatch):
     assert len(frames) == 3 and "stopped after 3 frames" in faults[0]
     with pytest.raises(UserError, match="camera 7: cannot be opened"):
         open_source("7")
+
+
+def test_a_stream_is_read_by_its_address_which_is_named_without_its_secrets(tmp_path):
+    with served(write_video(tmp_path / "v.mkv", 12, codec="FFV1").read_bytes()) as address:
+        source = open_source(address)
+        frames, faults = read_all(source)
+    assert (source.kind, source.is_live, source.paths, source.stem) == ("stream", True, [], "walk")
+    assert [int(frame.image.mean()) for frame in frames] == [8 * index for index in range(12)] and not faults
+    assert "secret" not in source.name + source.identity and "127.0.0.1" in source.name
+
+
+def test_a_stream_that_breaks_off_is_a_fault(tmp_path):
+    body = write_video(tmp_path / "v.mkv", 60, codec="FFV1").read_bytes()
+    with served(body[: len(body) // 2], len(body)) as address:
+        frames, faults = read_all(open_source(address))
+    assert 10 < len(frames) < 50 and faults
+    assert all("secret" not in fault and "walk.mkv" in fault for fault in faults)
+
+
+def test_addresses_that_give_no_video():
+    with served(b"no video") as address, pytest.raises(UserError, match="walk.mkv: this address gives no video") as no:
+        open_source(address)
+    assert "secret" not in str(no.value)
+    with pytest.raises(UserError, match="http://127.0.0.1:9/x: this address gives no video"):
+        open_source("http://127.0.0.1:9/x")
+
+
+def test_a_file_may_be_given_by_its_address(tmp_path):
+    path = write_video(tmp_path / "a b.mp4", 3)
+    source = open_source(path.as_uri())
+    assert source.kind == "video" and source.paths == [path] and len(read_all(source)[0]) == 3
 
 
 def test_a_missing_camera_is_one_line(capfd):

@@ -42,9 +42,10 @@ def test_poses_by_frame(tmp_path):
     points = np.concatenate([standing(0, 0), np.full((17, 1), 0.5)], -1)
     path.write_text(json.dumps([{"image_id": 3, "keypoints": points.reshape(-1).tolist(), "score": 0.7}]))
     results = PoseResults(path, COCO17, 0.0)
-    assert len(results(0)) == 0 and results.last == 3
+    assert len(results(0)) == 0 and "poses of frame 3, which never came" in results.unseen()
     np.testing.assert_allclose(results(3).keypoints[0], points, rtol=1e-6)
     np.testing.assert_allclose(results(3).boxes, [[4, 5, 32, 95]], rtol=1e-5)
+    assert results.unseen() == ""
 
 
 @pytest.mark.parametrize(
