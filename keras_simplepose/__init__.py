@@ -50,6 +50,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 _is_command = sys.argv[:1] == ["-m"]  # Notes on CUDA and CPU features would bury a command's own lines.
 if _is_command:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # What it cannot read, the command says itself.
 
 if WORKER_VARIABLE not in os.environ:
     with without_native_notes() if _is_command else contextlib.nullcontext():

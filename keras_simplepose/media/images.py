@@ -20,7 +20,7 @@ from keras_simplepose.media.orientation import (
     restore,
     turn,
 )
-from keras_simplepose.media.wholeness import JPEG, PNG, is_truncated, jpeg_segments
+from keras_simplepose.media.wholeness import JPEG, PNG, is_truncated, jpeg_segments, png_pixels
 from keras_simplepose.utils.errors import UserError
 
 # Larger images are refused by what their headers say: a small file can ask for gigabytes. 134 million, 400 MB in RGB.
@@ -255,6 +255,8 @@ def _check_size(size: tuple[int, ...], name: str, expected_size: tuple[int, int]
 
 def _decode(data: bytes, name: str) -> np.ndarray:
     """The pixels [H, W, 3] uint8 RGB, as the decoders give them."""
+    if data.startswith(PNG) and not (data := png_pixels(data)):
+        raise UserError(f"{name}: the image is damaged; fetch it anew")
     try:
         # OpenCV's GIFs are turned by nothing and blended with nothing, but not in every build there.
         image = None

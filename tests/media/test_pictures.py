@@ -2,19 +2,23 @@
 
 import os
 import struct
+import subprocess
 import sys
 import zlib
 
+import cv2
 import numpy as np
 import pytest
 from media_files import image_file, read_all
-from PIL import Image
+from PIL import Image, TiffImagePlugin
+from PIL.PngImagePlugin import PngInfo
 
 from keras_simplepose.media import images
-from keras_simplepose.media.images import is_picture, read_image
+from keras_simplepose.media.images import decode_image, is_picture, read_image
 from keras_simplepose.media.output import write_picture
 from keras_simplepose.media.source import describe_kinds, list_pictures, open_source
 from keras_simplepose.utils.errors import UserError
+from keras_simplepose.utils.processes import WORKER_VARIABLE
 
 RED = np.full((32, 48, 3), (210, 40, 30), np.uint8)
 
@@ -103,6 +107,57 @@ def test_heic_with_its_extra(tmp_path):
     pillow_heif = pytest.importorskip("pillow_heif")
     pillow_heif.from_pillow(Image.fromarray(RED)).save(tmp_path / "a.heic", quality=95)
     assert np.abs(read_image(tmp_path / "a.heic").astype(int) - RED).max() <= 8
+
+
+def damaged_notes(image):
+    """Changes a byte of the first text in a PNG, so that the sum of that chunk is wrong."""
+    place = image.index(b"tEXt") + 6
+    return image[:place] + bytes([image[place] ^ 1]) + image[place + 1 :]
+
+
+def test_notes_in_a_png_are_not_looked_at(tmp_path, capfd):
+    text = PngInfo()
+    text.add_text("a comment", "by some program")
+    Image.fromarray(RED).save(tmp_path / "a.png", pnginfo=text, icc_profile=bytes(200))
+    data = damaged_notes((tmp_path / "a.png").read_bytes())
+    assert np.array_equal(decode_image(data, "a.png"), RED) and capfd.readouterr() == ("", "")
+    place = data.index(b"IDAT") + 10
+    with pytest.raises(UserError, match="b.png: the image is damaged"):
+        decode_image(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :], "b.png")
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16", "animation"])
+def test_every_kind_of_png_is_what_opencv_makes_of_the_whole_file(tmp_path, mode):
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (20, 30, 3), np.uint8))
+    options = {"transparency": bytes(range(0, 256, 16))} if mode == "P" else {}
+    if mode == "animation":
+        options = {"save_all": True, "append_images": [noise.rotate(180)]}
+    elif mode == "I;16":
+        noise = Image.fromarray(np.random.default_rng(0).integers(0, 65535, (20, 30), np.uint16))
+    else:
+        noise = noise.quantize(16) if mode == "P" else noise.convert(mode)
+    noise.save(tmp_path / "a.png", **options)
+    ours = read_image(tmp_path / "a.png")
+    assert np.array_equal(ours[..., ::-1], cv2.imread(str(tmp_path / "a.png"), cv2.IMREAD_COLOR))
+
+
+def test_the_commands_screen_is_free_of_the_libraries_notes(tmp_path):
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags.tagtype[65000], tags[65000] = 2, "a tag of some camera's"
+    Image.fromarray(RED).save(tmp_path / "a.tif", tiffinfo=tags)
+    code = "import sys; sys.argv = ['-m']; import keras_simplepose; sys.argv = ['']\n"
+    code += "from keras_simplepose.media.images import read_image; print(read_image(sys.stdin.readline()).shape)"
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        input=str(tmp_path / "a.tif"),
+        # Without TensorFlow.
+        env={name: value for name, value in os.environ.items() if name != "OPENCV_LOG_LEVEL"} | {WORKER_VARIABLE: "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout == "(32, 48, 3)\n" and ran.stderr == ""
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp"])
