@@ -14,6 +14,7 @@ def main(config: DetectionDataConfig, detector_config: DetectorConfig) -> None:
     """Detects, writes and says how many of the annotated persons were found."""
     from keras_simplepose.core.skeletons import load_skeleton
     from keras_simplepose.data.coco import load_persons
+    from keras_simplepose.data.image_paths import check_image_paths
     from keras_simplepose.detection.data_set import RECALL_OVERLAP, RECALL_SIZE, detect_data_set, recall
     from keras_simplepose.detection.detectors import load_detector
     from keras_simplepose.utils.files import check_outputs, check_writable, record_results, write_json
@@ -26,6 +27,8 @@ def main(config: DetectionDataConfig, detector_config: DetectorConfig) -> None:
         trust_keypoint_order=config.trust_keypoint_order,
         boxes_from_keypoints=config.boxes_from_keypoints,
     )
+    if not config.follow_paths:
+        check_image_paths(person_set.images.values(), config.images, config.annotations)
     detector = load_detector(detector_config)
     check_writable(Path(config.output).parent)
     summary = detect_data_set(person_set, config.images, detector, config.skip_damaged, config.orientation)

@@ -16,6 +16,7 @@ ANY_MODEL = (
 SKIP_DAMAGED = "leave out images that cannot be read, count and list them, instead of stopping"
 TRUST_KEYPOINT_ORDER = "take the annotations' keypoints in their order, though their names contradict the skeleton's"
 BOXES_FROM_KEYPOINTS = "where an annotation lacks its box, take 1.25 times the extent of its labelled keypoints"
+FOLLOW_PATHS = "read images whose names lead out of their folder: by .., from the root, or through a link"
 ORIENTATION = (
     "photographs with an EXIF orientation: pixels as stored, or as displayed; auto: as their records' sizes say"
 )
@@ -107,6 +108,7 @@ class EvaluationDataConfig:
     skip_damaged: bool = option(False, SKIP_DAMAGED, only_with={"codec_only": False})
     trust_keypoint_order: bool = option(False, TRUST_KEYPOINT_ORDER)
     boxes_from_keypoints: bool = option(False, BOXES_FROM_KEYPOINTS)
+    follow_paths: bool = option(False, FOLLOW_PATHS)
     orientation: Literal["auto", "stored", "displayed"] = option("auto", ORIENTATION, only_with={"codec_only": False})
 
 

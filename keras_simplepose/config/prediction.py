@@ -6,6 +6,7 @@ from typing import Literal
 from keras_simplepose.config.evaluation import (
     ANY_MODEL,
     BOXES_FROM_KEYPOINTS,
+    FOLLOW_PATHS,
     ORIENTATION,
     SKIP_DAMAGED,
     TRUST_KEYPOINT_ORDER,
@@ -60,6 +61,7 @@ class DetectionDataConfig:
     skip_damaged: bool = option(False, SKIP_DAMAGED)
     trust_keypoint_order: bool = option(False, TRUST_KEYPOINT_ORDER)
     boxes_from_keypoints: bool = option(False, BOXES_FROM_KEYPOINTS)
+    follow_paths: bool = option(False, FOLLOW_PATHS)
     orientation: Literal["auto", "stored", "displayed"] = option("auto", ORIENTATION)
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 from keras_simplepose.config.evaluation import (
     BOXES_FROM_KEYPOINTS,
+    FOLLOW_PATHS,
     ORIENTATION,
     SKIP_DAMAGED,
     TRUST_KEYPOINT_ORDER,
@@ -53,6 +54,7 @@ class TrainingDataConfig:
     skip_damaged: bool = option(False, SKIP_DAMAGED, only_with=ANNOTATED)
     trust_keypoint_order: bool = option(False, TRUST_KEYPOINT_ORDER, only_with=ANNOTATED)
     boxes_from_keypoints: bool = option(False, BOXES_FROM_KEYPOINTS, only_with=ANNOTATED)
+    follow_paths: bool = option(False, FOLLOW_PATHS, only_with=ANNOTATED)
     orientation: Literal["auto", "stored", "displayed"] = option("auto", ORIENTATION, only_with=ANNOTATED)
 
 
@@ -230,6 +232,7 @@ class PrepareConfig:
     skip_damaged: bool = option(False, SKIP_DAMAGED)
     trust_keypoint_order: bool = option(False, TRUST_KEYPOINT_ORDER)
     boxes_from_keypoints: bool = option(False, BOXES_FROM_KEYPOINTS)
+    follow_paths: bool = option(False, FOLLOW_PATHS)
     orientation: Literal["auto", "stored", "displayed"] = option("auto", ORIENTATION)
 
 

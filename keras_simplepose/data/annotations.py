@@ -7,6 +7,7 @@ from pathlib import Path
 
 from keras_simplepose.core.skeletons import MPII16, Skeleton
 from keras_simplepose.data.coco import load_persons
+from keras_simplepose.data.image_paths import check_image_paths
 from keras_simplepose.data.mpii import load_mpii
 from keras_simplepose.data.persons import PersonSet
 from keras_simplepose.utils.errors import UserError
@@ -19,6 +20,7 @@ def load_annotations(
     *,
     trust_keypoint_order: bool = False,
     boxes_from_keypoints: bool = False,
+    follow_paths: bool = False,
 ) -> PersonSet:
     """Reads the labelled persons of COCO keypoint annotations, or of another format in `READERS`.
 
@@ -28,13 +30,19 @@ def load_annotations(
         skeleton: of the keypoints wanted.
         trust_keypoint_order: as `coco.load_persons`; MPII's joints have no names.
         boxes_from_keypoints: as `coco.load_persons`; MPII's persons always have a box.
+        follow_paths: take names of images that lead out of their folder.
 
     Raises:
-        UserError: as `coco.load_persons` and `mpii.load_mpii`, or MPII's joints are not the skeleton's.
+        UserError: as `coco.load_persons` and `mpii.load_mpii`; MPII's joints are not the skeleton's; or a name leads
+            out of the folder of images.
     """
     path = Path(annotations)
     options = {"trust_keypoint_order": trust_keypoint_order, "boxes_from_keypoints": boxes_from_keypoints}
-    return next(reader for reader in READERS.values() if reader.recognises(path)).load(path, images, skeleton, options)
+    reader = next(reader for reader in READERS.values() if reader.recognises(path))
+    persons = reader.load(path, images, skeleton, options)
+    if not follow_paths:
+        check_image_paths(persons.images.values(), images, path)
+    return persons
 
 
 def _load_coco(path: Path, images: str | Path, skeleton: Skeleton, options: dict[str, bool]) -> PersonSet:

@@ -69,6 +69,7 @@ def prepare(
         skeleton,
         trust_keypoint_order=config.trust_keypoint_order,
         boxes_from_keypoints=config.boxes_from_keypoints,
+        follow_paths=config.follow_paths,
     )
     settings = PatchSettings.for_training(model.input_size, augmentation, skeleton.upper_body)
     tasks = _tasks(persons, config, settings, seed)

@@ -230,6 +230,11 @@ def read_manifest(folder: str | Path) -> Manifest:
         manifest = Manifest.from_dict(values)
     except (KeyError, TypeError, ValueError, UserError) as error:
         raise UserError(f"{path}: is damaged ({error}); prepare the set anew") from error
+    names = [shard.name for shard in manifest.shards]
+    for name in names:
+        if names.count(name) > 1 or Path(name).name != name:
+            fault = "twice" if names.count(name) > 1 else "as a file elsewhere"
+            raise UserError(f"{path}: lists shard {name[:60]!r} {fault}; prepare the set anew")
     for shard in manifest.shards:
         size = (folder / shard.name).stat().st_size if (folder / shard.name).is_file() else None
         if size != shard.bytes:
@@ -237,7 +242,38 @@ def read_manifest(folder: str | Path) -> Manifest:
             raise UserError(f"{folder / shard.name}: {fault}; prepare the set anew")
     if manifest.count != sum(shard.count for shard in manifest.shards) or manifest.count < 1:
         raise UserError(f"{path}: is damaged (its counts disagree); prepare the set anew")
+    for shard in manifest.shards:
+        count = record_count(folder / shard.name)
+        if count != shard.count:
+            fault = "is damaged" if count is None else f"holds {count} persons, its manifest says {shard.count}"
+            raise UserError(f"{folder / shard.name}: {fault}; prepare the set anew")
     return manifest
+
+
+def record_count(path: Path) -> int | None:
+    """How many records a TFRecord file has, by their lengths alone; None if these do not lead to its end.
+
+    A record is its length in 8 bytes, 4 of a checksum, the data, and 4 of another checksum.
+    """
+    size, place, count = path.stat().st_size, 0, 0
+    with open(path, "rb") as file:
+        while place < size:
+            file.seek(place)
+            place += 16 + int.from_bytes(file.read(8), "little")
+            count += 1
+    return count if place == size else None
+
+
+def damaged_shard(folder: Path, manifest: Manifest) -> str:
+    """Which shard has a record whose checksum is wrong, and in which place; "" if none has."""
+    for shard in manifest.shards:
+        count = 0
+        try:
+            for _ in tf.data.TFRecordDataset(str(folder / shard.name)):
+                count += 1
+        except tf.errors.OpError:
+            return f"{folder / shard.name}: record {count + 1} of {shard.count} is damaged"
+    return ""
 
 
 def check_manifest(

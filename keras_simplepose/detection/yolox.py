@@ -11,6 +11,7 @@ import numpy as np
 from keras_simplepose.config import DetectorConfig
 from keras_simplepose.core.boxes import PersonBoxes
 from keras_simplepose.detection.boxes import LETTERBOX_GREY, keep_best, letterbox
+from keras_simplepose.detection.onnx_checks import check_onnx
 from keras_simplepose.utils.errors import UserError
 
 YOLOX_STRIDES = (8, 16, 32)
@@ -52,6 +53,7 @@ class YoloxDetector:
         self._class = max(config.person_class, 0)
         if not Path(config.detector).is_file():
             raise UserError(f"{config.detector}: no such detector file")
+        check_onnx(config.detector, self._size)
         try:
             self._network = cv2.dnn.readNetFromONNX(config.detector)
         except cv2.error as error:

@@ -47,6 +47,7 @@ def evaluate(
         spec.skeleton,
         trust_keypoint_order=config.trust_keypoint_order,
         boxes_from_keypoints=config.boxes_from_keypoints,
+        follow_paths=config.follow_paths,
     )
     notes: dict[str, int] = {}
     detections = load_detections(config.detections, persons, notes) if config.detections else None

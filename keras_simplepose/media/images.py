@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import stat
 import warnings
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import simplejpeg
 from PIL import Image, UnidentifiedImageError
 
 from keras_simplepose.media.orientation import (
@@ -35,6 +37,9 @@ _HEAD_BYTES = 32
 _HEIC_MISSING = "HEIC images need an extra; pip install 'keras_simplepose[heic]'"
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _EXIF_ORIENTATION = 0x0112
+# What libjpeg says of damaged pixels. A few stray bytes before a marker are what some cameras write, and cost none.
+_DAMAGES = ("Corrupt JPEG data", "Premature end of JPEG", "Invalid JPEG file structure", "Unsupported marker")
+_SURPLUS, _HARMLESS_SURPLUS = re.compile(r"(\d+) extraneous bytes"), 16
 
 
 @dataclass(frozen=True)
@@ -257,6 +262,8 @@ def _decode(data: bytes, name: str) -> np.ndarray:
     """The pixels [H, W, 3] uint8 RGB, as the decoders give them."""
     if data.startswith(PNG) and not (data := png_pixels(data)):
         raise UserError(f"{name}: the image is damaged; fetch it anew")
+    if data.startswith(JPEG) and (image := _decode_jpeg(data, name)) is not None:
+        return image
     try:
         # OpenCV's GIFs are turned by nothing and blended with nothing, but not in every build there.
         image = None
@@ -275,6 +282,21 @@ def _decode(data: bytes, name: str) -> np.ndarray:
             return np.array(opened.convert("RGB"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UserError(f"{name}: not an image, or a damaged one") from error
+
+
+def _decode_jpeg(data: bytes, name: str) -> np.ndarray | None:
+    """A JPEG's pixels, those that OpenCV gives too; None where it takes OpenCV to decode it.
+
+    OpenCV decodes what is damaged in the middle, greys and stripes, and only prints the library's warning.
+    """
+    try:
+        return simplejpeg.decode_jpeg(data, "RGB", strict=True)
+    except ValueError as error:
+        fault = str(error)
+    surplus = _SURPLUS.search(fault)
+    if fault.startswith(_DAMAGES) and not (surplus and int(surplus[1]) <= _HARMLESS_SURPLUS):
+        raise UserError(f"{name}: the image is damaged ({fault[:80]}); fetch it anew")
+    return None
 
 
 def encode_jpeg(image: np.ndarray, quality: int) -> bytes:

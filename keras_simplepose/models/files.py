@@ -4,7 +4,7 @@ from pathlib import Path
 
 import keras
 
-from keras_simplepose.models.stages import pose_spec
+from keras_simplepose.models.model_checks import check_model_archive, check_network
 from keras_simplepose.utils.errors import UserError
 from keras_simplepose.utils.files import atomic_path
 
@@ -28,6 +28,7 @@ def load_model(path: str | Path) -> keras.Model:
     path = model_path(path)
     if not (path.is_file() or (path / "config.json").is_file()):
         raise UserError(f"{path}: no such model file")
+    check_model_archive(path)
     try:
         model = keras.saving.load_model(path, compile=False)
     except UserError:
@@ -37,7 +38,7 @@ def load_model(path: str | Path) -> keras.Model:
             f"{path}: not a Keras model this version can read ({str(error).splitlines()[0][:200]})"
         ) from error
     try:
-        pose_spec(model)
+        check_network(model)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     return model

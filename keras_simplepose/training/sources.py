@@ -12,7 +12,7 @@ from keras_simplepose.data.annotations import load_annotations
 from keras_simplepose.data.patches import PatchSettings
 from keras_simplepose.data.persons import PersonSet
 from keras_simplepose.data.pipeline import ImageSource, PatchSource, PreparedSource
-from keras_simplepose.data.prepared_set import check_manifest, read_manifest
+from keras_simplepose.data.prepared_set import check_manifest, damaged_shard, read_manifest
 from keras_simplepose.media.orientation import ImageReading
 from keras_simplepose.utils.errors import UserError
 
@@ -52,6 +52,7 @@ def _annotations(data: TrainingDataConfig, annotations: str, images: str, spec: 
         spec.skeleton,
         trust_keypoint_order=data.trust_keypoint_order,
         boxes_from_keypoints=data.boxes_from_keypoints,
+        follow_paths=data.follow_paths,
     )
 
 
@@ -79,6 +80,9 @@ def damage_named(*sources: PatchSource | None) -> Iterator[None]:
         yield
     except tf.errors.OpError as error:
         for source in sources:
+            if isinstance(source, PreparedSource) and isinstance(error, tf.errors.DataLossError):
+                fault = damaged_shard(source.folder, source.manifest)  # TensorFlow names a place, but no file.
+                source.error = UserError(f"{fault}; prepare the set anew") if fault else None
             if source is not None and source.error:
                 # A new one: TensorFlow keeps the source for good, and its error would keep the frames it is raised in.
                 raise UserError(str(source.error)) from error

@@ -10,16 +10,19 @@ from keras_simplepose.config import AugmentationConfig
 from keras_simplepose.core.skeletons import COCO17, MPII16
 from keras_simplepose.data.patches import PatchSettings, make_patch
 from keras_simplepose.data.persons import Person
+from keras_simplepose.data.pipeline import PreparedSource
 from keras_simplepose.data.prepared_set import (
     Manifest,
     ShardWriter,
     Skipped,
     check_manifest,
+    damaged_shard,
     parse,
     read_manifest,
     serialize,
     write_manifest,
 )
+from keras_simplepose.training.sources import damage_named
 from keras_simplepose.utils.errors import UserError
 
 SETTINGS = PatchSettings.for_training((128, 96), AugmentationConfig())
@@ -119,6 +122,24 @@ def change(path, **values):
     (path / "manifest.json").write_text(json.dumps(there | values))
 
 
+def change_shards(path, edit):
+    change(path, shards=edit(json.loads((path / "manifest.json").read_text())["shards"]))
+
+
+def moved(shards):
+    return [{**shards[0], "name": "../" + shards[0]["name"]}, *shards[1:]]
+
+
+def recounted(shards):
+    return [{**shards[0], "count": 1}, shards[1], {**shards[2], "count": 2}]
+
+
+def flip(path, place):
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
 @pytest.mark.parametrize(
     ("damage", "named"),
     [
@@ -128,6 +149,10 @@ def change(path, **values):
         (lambda path: change(path, format_version=99), "format 99"),
         (lambda path: change(path, count=6), "counts disagree"),
         (lambda path: change(path, shards=[]), "counts disagree"),
+        (lambda path: change_shards(path, lambda shards: [shards[0], *shards[:2]]), "'shard-00000.tfrecord' twice"),
+        (lambda path: change_shards(path, lambda shards: moved(shards)), "as a file elsewhere"),
+        (lambda path: change_shards(path, lambda shards: recounted(shards)), "holds 2 persons, its manifest says 1"),
+        (lambda path: flip(path / "shard-00001.tfrecord", 3), "shard-00001.tfrecord: is damaged"),
         (lambda path: change(path, skeleton={}), "damaged"),
         (lambda path: change(path, settings={}), "damaged"),
         (lambda path: change(path, surprise=1), "damaged"),
@@ -141,6 +166,16 @@ def test_a_damaged_set_is_refused(folder, damage, named):
     with pytest.raises(UserError, match=named) as caught:
         read_manifest(path)
     assert str(path) in str(caught.value)
+
+
+def test_a_shard_with_a_flipped_byte_is_named_with_the_place(folder):
+    path, manifest = folder
+    assert damaged_shard(path, manifest) == ""
+    flip(path / "shard-00001.tfrecord", manifest.shards[1].bytes - 100)
+    assert damaged_shard(path, read_manifest(path)) == f"{path / 'shard-00001.tfrecord'}: record 2 of 2 is damaged"
+    source = PreparedSource(path, read_manifest(path))
+    with pytest.raises(UserError, match=r"shard-00001\.tfrecord: record 2 of 2 is damaged"), damage_named(source):
+        list(source.serial(0, 0))
 
 
 def test_a_set_is_refused_where_it_does_not_serve(folder):

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_simplepose.media.images import encode_jpeg, image_size, read_image
+from keras_simplepose.media.images import decode_image, encode_jpeg, image_size, read_image
 from keras_simplepose.utils.errors import UserError
 
 # Three flat colours side by side, each wide enough to be free of the neighbours' ringing in its middle.
@@ -163,3 +163,20 @@ def test_real_images_match_their_records(shared_data):
     persons = load_persons(shared_data / "annotations" / "person_keypoints_val.json", COCO17)
     for image in list(persons.images.values())[:40]:
         read_image(shared_data / "images" / "val" / image.file_name, (image.height, image.width))
+
+
+def test_a_jpeg_that_is_damaged_in_the_middle_is_refused(tmp_path):
+    """Which OpenCV decodes, grey or striped from there on, and only prints a warning."""
+    random = np.random.default_rng(0)
+    whole = encode_jpeg(cv2.resize(random.integers(0, 256, (30, 40, 3), np.uint8), (640, 480)), 90)
+    np.testing.assert_array_equal(
+        decode_image(whole, "a.jpg"), cv2.imdecode(np.frombuffer(whole, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    )
+    middle = len(whole) // 2
+    for length in (2000, len(whole) - middle - 2):
+        damaged = whole[:middle] + bytes(length) + whole[middle + length :]
+        assert cv2.imdecode(np.frombuffer(damaged, np.uint8), cv2.IMREAD_COLOR) is not None
+        with pytest.raises(UserError, match=r"a\.jpg: the image is damaged \(Corrupt JPEG data"):
+            decode_image(damaged, "a.jpg")
+    stray = whole[:-2] + bytes(3) + whole[-2:]  # As some cameras write them.
+    np.testing.assert_array_equal(decode_image(stray, "a.jpg"), decode_image(whole, "a.jpg"))

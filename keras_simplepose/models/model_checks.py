@@ -1,0 +1,104 @@
+"""Whether a .keras file may be unpacked, and whether its network is what its specification says."""
+
+import io
+import json
+import math
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+import numpy as np
+
+from keras_simplepose.models.stages import pose_spec
+from keras_simplepose.utils.errors import UserError
+
+# Files of trained weights shrink to no less than half; of constant ones, as a new model has some, to a little.
+LARGEST_RATIO, FREE_BYTES = 20, 1 << 24
+_CONFIG, _WEIGHTS = "config.json", "model.weights.h5"  # Keras's names for the members of a .keras file.
+# Kernels of these layers, all the large ones there are: the options that say how many numbers one has.
+_SIZED = ("filters", "units")
+
+
+def check_model_archive(path: Path) -> None:
+    """Refuses a .keras file that would unpack to far more than it is, or asks for weights that it does not hold.
+
+    A file that is no archive is left to Keras, which says so.
+
+    Raises:
+        UserError: naming the file.
+    """
+    if not zipfile.is_zipfile(path):
+        return
+    most = LARGEST_RATIO * path.stat().st_size + FREE_BYTES
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > most:
+                raise UserError(f"{path}: would unpack to more than {most >> 20} MiB, which no model of its size does")
+            config, weights = json.loads(archive.read(_CONFIG)), archive.read(_WEIGHTS)
+        with h5py.File(io.BytesIO(weights)) as file:
+            held = _count(file)
+        asked = _asked(config)
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError, RecursionError, zipfile.BadZipFile):
+        return  # Damaged; Keras says how.
+    if held * 2 > most:  # In float16, of two bytes.
+        raise UserError(
+            f"{path}: its weights would unpack to more than {most >> 20} MiB, which no model of its size do"
+        )
+    if asked > held + FREE_BYTES:
+        raise UserError(f"{path}: its layers ask for {asked:,} weights, the file holds {held:,}")
+
+
+def _count(group: Any) -> int:
+    """The numbers in all data sets of an HDF5 file."""
+    sizes: list[int] = []
+    group.visititems(lambda _, item: sizes.append(item.size or 0) if isinstance(item, h5py.Dataset) else None)
+    return sum(map(int, sizes))
+
+
+def _asked(config: Any) -> int:
+    """The weights that the kernels of a model's layers have, as far as its configuration tells."""
+    if isinstance(config, list):
+        return sum(map(_asked, config))
+    if not isinstance(config, Mapping):
+        return 0
+    total = sum(_asked(value) for value in config.values() if isinstance(value, list | Mapping))
+    options = config.get("config")
+    shape = (config.get("build_config") or {}).get("input_shape")
+    if not isinstance(options, Mapping) or not isinstance(shape, list) or not shape or not isinstance(shape[-1], int):
+        return total
+    for name in _SIZED:
+        if isinstance(options.get(name), int):
+            kernel = options.get("kernel_size") or [1]
+            kernel = kernel if isinstance(kernel, list) else [kernel]
+            total += shape[-1] * options[name] * math.prod(map(int, kernel)) // int(options.get("groups") or 1)
+    return total
+
+
+def check_network(model: keras.Model) -> None:
+    """Checks that a network gives what its specification says, and that its weights are numbers.
+
+    Raises:
+        UserError: it is no pose network, its sizes or its number of keypoints contradict the specification, or a
+            weight is not finite.
+    """
+    spec = pose_spec(model)
+    if not (math.isfinite(spec.sigma) and spec.sigma > 0):
+        raise UserError(f"its specification is damaged: sigma is {spec.sigma}; it must be greater than 0")
+    outputs = model.outputs[-1] if getattr(model, "outputs", None) else None
+    if outputs is not None and len(model.inputs) == 1:
+        keypoints = len(spec.skeleton.keypoints)
+        pairs = (
+            ("crops", tuple(model.inputs[0].shape[1:]), (*spec.input_size, 3)),
+            ("heatmaps", tuple(outputs.shape[1:]), (*spec.heatmap_size, keypoints)),
+        )
+        for what, there, stated in pairs:
+            if len(there) != len(stated) or any(
+                one not in (None, other) for one, other in zip(there, stated, strict=True)
+            ):
+                raise UserError(f"its network has {what} of shape {there}, its specification says {stated}")
+    for weight in model.weights:
+        if not np.isfinite(keras.ops.convert_to_numpy(weight)).all():
+            raise UserError(f"weight {weight.path[-80:]} holds NaN or infinity")
