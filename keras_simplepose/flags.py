@@ -74,7 +74,12 @@ class CommandLine:
         self.program, self.description = program, description
         self._configs = [config() if isinstance(config, type) else config for config in configs]
         self._fields = {field.name: field for config in reversed(self._configs) for field in dataclasses.fields(config)}
+        # The option that takes arguments without a flag; "" for none.
+        self._positional = next(
+            (name for name, field in self._fields.items() if field.metadata["rules"].positional), ""
+        )
         self._values = flags.FlagValues()
+        self._values.set_gnu_getopt(bool(self._positional))
         # Read by absl itself before the rest; defined so that a flagfile may name another.
         flags.DEFINE_string("flagfile", "", "file of flags, one a line, # before a comment", flag_values=self._values)
         for config in self._configs:
@@ -84,7 +89,13 @@ class CommandLine:
 
     def help(self) -> str:
         """The flags with defaults, grouped by purpose."""
-        lines = [self.description.strip(), "", f"usage: python -m keras_simplepose.{self.program} [--flag=value …]", ""]
+        positional = f" {self._positional.upper()} …" if self._positional else ""
+        lines = [
+            self.description.strip(),
+            "",
+            f"usage: python -m keras_simplepose.{self.program} [--flag=value …]{positional}",
+            "",
+        ]
         lines += ["General:", "  --flagfile=FILE", "      read flags from a file, one a line; later flags win", ""]
         shown: set[str] = set()
         for config in self._configs:
@@ -132,7 +143,9 @@ class CommandLine:
             rest = self._values([self.program, *arguments])[1:]
         except (flags.Error, ValueError) as error:
             raise UserError(f"{' '.join(str(error).split())[:LONGEST_FAULT]}; --help lists the flags") from error
-        if rest:
+        if rest and self._positional:
+            self._values[self._positional].value = tuple(rest)
+        elif rest:
             raise UserError(f"stray argument {rest[0]!r}: flags are written --name=value; --help lists them")
         return [
             type(config)(**{field.name: self._values[field.name].value for field in dataclasses.fields(config)})

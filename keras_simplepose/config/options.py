@@ -37,6 +37,7 @@ class Rules:
         distinct: no element twice.
         required: it must be given: always, or where the condition holds.
         only_with: where it has an effect: one of these conditions holds.
+        positional: a tuple that takes a command line's arguments without a flag.
     """
 
     minimum: float | None = None
@@ -49,6 +50,7 @@ class Rules:
     distinct: bool = False
     required: bool | Condition = False
     only_with: Condition | tuple[Condition, ...] = ()
+    positional: bool = False
 
     def conditions(self) -> tuple[Condition, ...]:
         """Those of `only_with`."""

@@ -32,3 +32,19 @@ class ReportConfig:
     trust_keypoint_order: bool = option(False, TRUST_KEYPOINT_ORDER)
     boxes_from_keypoints: bool = option(False, BOXES_FROM_KEYPOINTS)
     orientation: Literal["auto", "stored", "displayed"] = option("auto", ORIENTATION, only_with=GIVEN_IMAGES)
+
+
+@dataclass(frozen=True)
+class CompareConfig:
+    """What to compare."""
+
+    runs: tuple[str, ...] = option(
+        (), "metrics.json files or folders with one; written without the flag's name", required=True, positional=True
+    )
+    annotations: str = option("", "the ground truth of all; default: the file that the first names")
+    images: str = option("", "folder of the images; default: the one that the first names, if it is there")
+    output: str = option("", "folder for index.html and comparison.json; without it the text alone is printed")
+    skeleton: str = option("", "of the keypoints, a name or a file; default: the one that the first names")
+    resamples: int = option(1000, RESAMPLES, minimum=1)
+    resampling_seed: int = option(0, RESAMPLING_SEED, minimum=0, maximum=2**32 - 1)
+    cases: int = option(24, "persons drawn of two runs", minimum=1, only_with={"output": True})
