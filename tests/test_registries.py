@@ -47,6 +47,7 @@ def test_every_codec_finds_again_what_it_drew(codec):
 SMALL = {
     "simple": {"backbone": "mobilenetv2", "alpha": 0.35, "deconv_filters": (8, 8, 8)},
     "hourglass": {"stacks": 1},
+    "cpn": {"backbone": "mobilenetv2", "alpha": 0.35},
 }
 
 

@@ -10,6 +10,7 @@ from keras_simplepose.config.options import option
 SIZE = {"lengths": (2,), "multiple_of": 32, "minimum": 32}  # 32: STRIDE of the backbones.
 NEW_NETWORK = {"initial_model": False}
 NEW_SIMPLE = NEW_NETWORK | {"architecture": "simple"}
+WITH_BACKBONE = NEW_NETWORK | {"architecture": ("simple", "cpn")}
 NEW_FRAME = (NEW_NETWORK, {"synthetic_images": True})  # Rendered people are prepared for it.
 
 
@@ -18,7 +19,9 @@ class ModelConfig:
     """The network."""
 
     architecture: str = option(
-        "simple", "network family: simple (Simple Baselines) or hourglass (Stacked Hourglass)", only_with=NEW_NETWORK
+        "simple",
+        "network family: simple (Simple Baselines), hourglass (Stacked Hourglass) or cpn (Cascaded Pyramid Network)",
+        only_with=NEW_NETWORK,
     )
     stacks: int = option(
         8,
@@ -30,16 +33,16 @@ class ModelConfig:
     backbone: str = option(
         "resnet50",
         "feature extractor, such as resnet50 (keras.applications) or resnet50_pytorch",
-        only_with=NEW_SIMPLE,
+        only_with=WITH_BACKBONE,
     )
     backbone_weights: str = option(
         "imagenet",
         "imagenet, none, a name that presets lists, or a file of weights for the backbone: PyTorch's, Keras's, or an "
         ".npz of folded convolutions",
-        only_with=NEW_SIMPLE,
+        only_with=WITH_BACKBONE,
     )
     alpha: float = option(
-        1.0, "width multiplier of the MobileNets and of our own ResNets", above=0, only_with=NEW_SIMPLE
+        1.0, "width multiplier of the MobileNets and of our own ResNets", above=0, only_with=WITH_BACKBONE
     )
     input_size: tuple[int, int] = option(
         (256, 192), "height,width of the crop in pixels [paper]", **SIZE, only_with=NEW_FRAME

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from keras_simplepose.config import ModelConfig
-from keras_simplepose.models import hourglass, simple_baselines
+from keras_simplepose.models import cpn, hourglass, simple_baselines
 from keras_simplepose.utils.errors import UserError
 from keras_simplepose.utils.names import look_up
 
@@ -34,6 +34,7 @@ def _of(module: Any) -> Family:
 FAMILIES: dict[str, Family] = {
     "simple": _of(simple_baselines),
     "hourglass": _of(hourglass),
+    "cpn": _of(cpn),
 }
 
 

@@ -12,6 +12,7 @@ from keras_simplepose.core.spec import PoseSpec
 from keras_simplepose.models.backbones.registry import STRIDE, Normalization, get_backbone
 from keras_simplepose.models.backbones.resnet import BATCH_NORM_MOMENTUM, batch_norm
 from keras_simplepose.models.layers import Heatmaps, PixelNormalization, dtype_policy
+from keras_simplepose.models.pyramid import finer_features
 from keras_simplepose.utils.errors import UserError
 
 HEAD_DEVIATION = 0.001  # Standard deviation of the head's initial weights (paper's release).
@@ -96,7 +97,9 @@ def build_pose_model(
             inputs
         )
         x = entry.build(x, backbone_weights, alpha)
-        finer = _finer_features(inputs, x, len(deconv_filters)) if skip_connections else [None] * len(deconv_filters)
+        finer = [None] * len(deconv_filters)
+        if skip_connections:
+            finer = finer_features(inputs, x, len(deconv_filters), "skip_connections")
         for index, (filters, kernel) in enumerate(zip(deconv_filters, deconv_kernels, strict=True)):
             x = _deconv_block(x, filters, kernel, index, finer[index])
         spec = PoseSpec(skeleton, (input_size[0], input_size[1]), (x.shape[1], x.shape[2]), sigma, codec)
@@ -109,22 +112,6 @@ def build_pose_model(
         if isinstance(layer, layers.BatchNormalization):
             layer.momentum = BATCH_NORM_MOMENTUM  # keras.applications has 0.99 or 0.999: too slow for short runs.
     return model
-
-
-def _finer_features(inputs: Tensor, features: Tensor, count: int) -> list[Tensor]:
-    """The backbone's last features at each of `count` doublings of the resolution of its output, coarsest first."""
-    height, width = features.shape[1:3]
-    layers_in_order = keras.Model(inputs, features).layers
-    found = []
-    for doubling in range(1, count + 1):
-        size = (height * 2**doubling, width * 2**doubling)
-        fitting = [layer.output for layer in layers_in_order if tuple(layer.output.shape[1:3]) == size]
-        if not fitting or size == tuple(inputs.shape[1:3]):
-            raise UserError(
-                f"skip_connections: the backbone has no features of {size[0]}×{size[1]}; fewer deconv_filters"
-            )
-        found.append(fitting[-1])
-    return found
 
 
 def _deconv_block(x: Tensor, filters: int, kernel: int, index: int, finer: Tensor | None) -> Tensor:

@@ -227,7 +227,7 @@ def test_flags_of_a_flagfile_may_be_without_effect_and_are_reported(tmp_path, ca
     read("train", f"--flagfile={recipe} --schedule=cosine --initial_model=m.keras")
     notes = capsys.readouterr().err.splitlines()
     assert notes == [
-        "note: --backbone has no effect here; it counts only with --architecture=simple, without --initial_model",
+        "note: --backbone has no effect here; it counts only with --architecture=simple|cpn, without --initial_model",
         "note: --drop_epochs has no effect here; it counts only with --schedule=steps",
     ]
     with pytest.raises(UserError, match="--drop_epochs has no effect"):
