@@ -4,7 +4,7 @@
 has them checked by `check`.
 """
 
-from keras_simplepose.config.benchmark import BenchmarkConfig
+from keras_simplepose.config.benchmark import BenchmarkConfig, SummaryConfig
 from keras_simplepose.config.conversion import ConvertConfig
 from keras_simplepose.config.evaluation import CodecConfig, EvaluationConfig, EvaluationDataConfig
 from keras_simplepose.config.exporting import ExportConfig, ProofConfig
@@ -45,6 +45,7 @@ __all__ = [
     "ProofConfig",
     "ReportConfig",
     "RunConfig",
+    "SummaryConfig",
     "SyntheticDataConfig",
     "TrackConfig",
     "TrackEvaluationConfig",

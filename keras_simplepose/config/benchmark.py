@@ -81,3 +81,13 @@ class BenchmarkConfig:
     tracking_picture: str = option(
         "", "picture to draw the sweep of thresholds in, such as sweep.png", only_with={"suites": "tracking"}
     )
+
+
+@dataclass(frozen=True)
+class SummaryConfig:
+    """What networks to sum up."""
+
+    model: tuple[str, ...] = option((), "pose networks: .keras files, or small (the shipped one)")
+    experiments: tuple[str, ...] = option((), "flagfiles of train, of whose networks new ones are made; --flagfile too")
+    rounds: int = option(5, "timed forward passes of one crop, whose median counts; 0: none", minimum=0)
+    training_batch: int = option(8, "crops of the training step whose memory is measured; 0: none", minimum=0)
