@@ -89,3 +89,9 @@ class ModelConfig:
     initial_model: str = option(
         "", "a .keras model, or a name that presets lists, to go on from, with its own architecture, frame and weights"
     )
+    new_skeleton: str = option(
+        "",
+        "change the initial model to this skeleton, a name or a file: heatmaps of joints that it has, by name, stay, "
+        "the others begin anew",
+        only_with={"initial_model": True},
+    )

@@ -10,6 +10,7 @@ from keras_simplepose.data.coco import load_persons
 from keras_simplepose.data.image_paths import check_image_paths
 from keras_simplepose.data.mpii import load_mpii
 from keras_simplepose.data.persons import PersonSet
+from keras_simplepose.data.posetrack_persons import is_posetrack, load_posetrack
 from keras_simplepose.utils.errors import UserError
 
 
@@ -25,16 +26,17 @@ def load_annotations(
     """Reads the labelled persons of COCO keypoint annotations, or of another format in `READERS`.
 
     Args:
-        annotations: the JSON file.
+        annotations: the JSON file; a folder of PoseTrack's.
         images: folder of the images; MPII's and PoseTrack's files do not state their sizes.
         skeleton: of the keypoints wanted.
         trust_keypoint_order: as `coco.load_persons`; MPII's joints have no names.
-        boxes_from_keypoints: as `coco.load_persons`; MPII's persons always have a box.
+        boxes_from_keypoints: as `coco.load_persons`; MPII's persons always have a box, and PoseTrack's are always
+            from them.
         follow_paths: take names of images that lead out of their folder.
 
     Raises:
-        UserError: as `coco.load_persons` and `mpii.load_mpii`; MPII's joints are not the skeleton's; or a name leads
-            out of the folder of images.
+        UserError: as `coco.load_persons`, `mpii.load_mpii` and `posetrack_persons.load_posetrack`; MPII's joints are
+            not the skeleton's; or a name leads out of the folder of images.
     """
     path = Path(annotations)
     options = {"trust_keypoint_order": trust_keypoint_order, "boxes_from_keypoints": boxes_from_keypoints}
@@ -56,6 +58,10 @@ def _load_mpii(path: Path, images: str | Path, skeleton: Skeleton, options: dict
             f"{len(MPII16.keypoints)} joints of skeleton mpii16, not the {len(skeleton.keypoints)} of {skeleton.name}"
         )
     return load_mpii(path, images)
+
+
+def _load_posetrack(path: Path, images: str | Path, skeleton: Skeleton, options: dict[str, bool]) -> PersonSet:
+    return load_posetrack(path, images, skeleton, **options)
 
 
 def _is_list(path: Path) -> bool:
@@ -85,5 +91,8 @@ class Reader:
 # The first that recognises a file reads it; COCO's takes all that is left, and says what is wrong with it.
 READERS: dict[str, Reader] = {
     "mpii": Reader(_is_list, _load_mpii, "MPII's file of the official release, a list"),
+    "posetrack": Reader(
+        is_posetrack, _load_posetrack, "PoseTrack's, a table of tracks with its joints, or a folder of such"
+    ),
     "coco": Reader(lambda path: True, _load_coco, "COCO's, a table"),
 }

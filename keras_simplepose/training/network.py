@@ -10,9 +10,11 @@ from keras_simplepose.config import ModelConfig, TrainingConfig
 from keras_simplepose.conversion.converter import load_backbone_weights
 from keras_simplepose.conversion.named_models import load_model
 from keras_simplepose.conversion.torch_files import is_checkpoint
+from keras_simplepose.core.skeletons import load_skeleton
 from keras_simplepose.models.build import build_from_config, check_options
 from keras_simplepose.models.fetching import weights_file
 from keras_simplepose.models.folded_weights import is_folded
+from keras_simplepose.models.heads import with_skeleton
 from keras_simplepose.models.presets import BACKBONE
 from keras_simplepose.models.stages import pose_spec
 from keras_simplepose.utils.errors import UserError
@@ -52,7 +54,7 @@ def _initial_network(model: ModelConfig) -> keras.Model:
         raise UserError(
             f"codec is {model.codec}, but {model.initial_model} has heatmaps of {codec}; leave the option out"
         )
-    return network
+    return with_skeleton(network, load_skeleton(model.new_skeleton)) if model.new_skeleton else network
 
 
 def _new_network(config: TrainingConfig) -> keras.Model:
