@@ -72,6 +72,19 @@ def test_faulty_files_end_in_one_line(tmp_path, change, message):
         read_films(write(tmp_path / "v.json", value))
 
 
+def test_files_of_2021_hold_people_without_joints_and_ids_of_persons(tmp_path):
+    """As its documentation has them: has_labeled_person, person_id, no scores, a box alone where no joint is told."""
+    value = content()
+    value["images"][1].update(has_labeled_person=True)
+    del value["annotations"][0]["scores"]
+    value["annotations"][0].update(person_id=1024, id=1)
+    alone = {"image_id": 8, "track_id": 4, "person_id": 7, "id": 2, "keypoints": [0] * 51, "bbox": [1, 2, 3, 4]}
+    value["annotations"].append(alone | {"bbox_head": [0, 0, 0, 0]})
+    (film,) = read_films(write(tmp_path / "v.json", value))
+    frame, other = film.frames.values()
+    assert frame.ids.tolist() == [3] and not other.labelled and not other.visible.any()
+
+
 def test_an_empty_folder(tmp_path):
     with pytest.raises(UserError, match=r"no \.json file"):
         read_films(tmp_path)
