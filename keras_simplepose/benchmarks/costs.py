@@ -17,9 +17,9 @@ import numpy as np
 import tensorflow as tf
 
 from keras_simplepose.config import ModelConfig, OptimizationConfig, TrainingConfig
+from keras_simplepose.conversion.named_models import load_model
 from keras_simplepose.core.spec import PoseSpec
 from keras_simplepose.models.build import FAMILIES, build_from_config
-from keras_simplepose.models.files import load_model
 from keras_simplepose.models.stages import last_stage, pose_spec
 from keras_simplepose.training.trainer import make_optimizer
 from keras_simplepose.training.training_model import TrainingModel
