@@ -12,7 +12,7 @@ from keras_simplepose.config.network import ModelConfig
 from keras_simplepose.config.options import check
 from keras_simplepose.config.prediction import DetectionDataConfig, DetectorConfig, PredictConfig
 from keras_simplepose.config.presets import PresetsConfig
-from keras_simplepose.config.reporting import CompareConfig, ReportConfig
+from keras_simplepose.config.reporting import CheckConfig, CompareConfig, ReportConfig
 from keras_simplepose.config.tracking import TrackConfig, TrackEvaluationConfig, TrackingConfig
 from keras_simplepose.config.training import (
     AugmentationConfig,
@@ -28,6 +28,7 @@ from keras_simplepose.config.training import (
 __all__ = [
     "AugmentationConfig",
     "BenchmarkConfig",
+    "CheckConfig",
     "CodecConfig",
     "CompareConfig",
     "ConvertConfig",

@@ -48,3 +48,30 @@ class CompareConfig:
     resamples: int = option(1000, RESAMPLES, minimum=1)
     resampling_seed: int = option(0, RESAMPLING_SEED, minimum=0, maximum=2**32 - 1)
     cases: int = option(24, "persons drawn of two runs", minimum=1, only_with={"output": True})
+
+
+@dataclass(frozen=True)
+class CheckConfig:
+    """What to examine."""
+
+    annotations: str = option("", "COCO keypoint JSON", required=True)
+    images: str = option("", "folder of the images; without it they are not looked at")
+    output: str = option("", "folder for index.html, check.json and the mended copy; without it a summary is printed")
+    skeleton: str = option("coco17", "of the keypoints; a name or a file")
+    other_annotations: str = option(
+        "", "COCO JSON of a set that must share no image with this one, such as val of train"
+    )
+    other_images: str = option(
+        "",
+        "its folder of images: shared ones are then told by their looks as well",
+        only_with={"other_annotations": True},
+    )
+    fix: tuple[str, ...] = option(
+        (),
+        "write mended.json, a copy in which these are put right",
+        choices=("areas", "duplicates", "visibility", "counts", "boxes"),
+        distinct=True,
+        only_with={"output": True},
+    )
+    cases: int = option(36, "persons drawn", minimum=1, only_with={"images": True})
+    trust_keypoint_order: bool = option(False, TRUST_KEYPOINT_ORDER)

@@ -23,6 +23,7 @@ COMMANDS = {
     "export": (config.ExportConfig, config.ProofConfig, config.EvaluationConfig),
     "benchmark": (config.BenchmarkConfig,),
     "report": (config.ReportConfig,),
+    "check": (config.CheckConfig,),
 }
 # What each command cannot do without.
 NEEDED = {
@@ -34,6 +35,7 @@ NEEDED = {
     "convert": "--checkpoint=c.pth --output=m.keras",
     "export": "--model=m.keras --output=o",
     "benchmark": "--annotations=a.json --images=i",
+    "check": "--annotations=a.json --images=i --output=o",
     "report": "--results=r.json --annotations=a.json --images=i --output=o",
 }
 CONFIGS = [kind for kind in vars(config).values() if dataclasses.is_dataclass(kind) and kind != config.TrainingConfig]
@@ -72,6 +74,7 @@ WRONG = {
         calibration_count=0 proof_count=0 tolerance=-1 tolerance=nan quantized_tolerance=-1 maximum_ap_loss=inf""",
     "benchmark": """suites= suites=speed suites=input,input rounds=0 persons=31 training_batch=0 training_steps=0
         export_batch=1 frames=0 reference_workers= reference_workers=-1""",
+    "check": "cases=0 fix=everything fix=areas,areas",
     "report": "resamples=-1 resampling_seed=-1 cases=4 photograph_side=-1",
 }
 
