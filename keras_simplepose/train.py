@@ -60,12 +60,18 @@ def main(
     from keras_simplepose.prediction.data_set import example_poses
     from keras_simplepose.prediction.predictor import PosePredictor
     from keras_simplepose.training.callbacks import best_precision
+    from keras_simplepose.training.devices import is_chief
     from keras_simplepose.training.trainer import train
     from keras_simplepose.viz.sheet import write_sheet
 
     workdir = Path(run.workdir)
+    if not is_chief(run.strategy):  # It writes nothing; the chief says where everything is.
+        train(TrainingConfig(model, data, augmentation, optimization, run, evaluation))
+        return
     inputs = [model.initial_model, model.backbone_weights, data.annotations, data.images, data.prepared]
     check_workdir(workdir, [*inputs, data.validation_annotations, data.validation_images])
+    if synthetic.synthetic_images and run.strategy == "multi_worker":
+        raise UserError("--strategy=multi_worker takes data that is there; render it with a command of its own")
     write_flags(workdir, data, synthetic, model, augmentation, optimization, run, evaluation)
     if synthetic.synthetic_images:
         data = make_data(data, synthetic, model, augmentation, workdir / RENDERED, run.seed)

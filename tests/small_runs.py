@@ -26,29 +26,29 @@ from keras_simplepose.training.checkpoints import CheckpointFolder
 BATCH, EPOCHS = 2, 3
 
 
-def tiny_network():
+def tiny_network(dropout=0.2):
     """With batch statistics and a random layer, whose states a run must find again."""
     keras.utils.set_random_seed(0)
     crops = keras.Input((32, 32, 3))
     x = keras.layers.Rescaling(1 / 255)(crops)
     x = keras.layers.Conv2D(8, 5, 4, padding="same", name="body")(x)
     x = keras.layers.BatchNormalization(name="norm")(x)
-    x = keras.layers.Dropout(0.2, seed=1, name="drop")(keras.layers.ReLU(name="relu")(x))
+    x = keras.layers.Dropout(dropout, seed=1, name="drop")(keras.layers.ReLU(name="relu")(x))
     x = keras.layers.Conv2D(17, 3, padding="same", name="final_layer")(x)
     return keras.Model(crops, Heatmaps(PoseSpec(COCO17, (32, 32), (8, 8), 1.0), name="heatmaps")(x), name="tiny")
 
 
-def tiny_config(folder, images=4, **run):
+def tiny_config(folder, images=4, dropout=0.2, **run):
     """A run in FOLDER/run; its data and initial model are made beside it, once."""
     if not (folder / "tiny.keras").exists():
         make_synthetic_dataset(folder / "set", images, seed=1, workers=1, image_size=(120, 160))
-        save_model(tiny_network(), folder / "tiny.keras")
+        save_model(tiny_network(dropout), folder / "tiny.keras")
     places = [str(folder / "set" / "person_keypoints.json"), str(folder / "set" / "images")]
     return TrainingConfig(
         ModelConfig(initial_model=str(folder / "tiny.keras")),
         TrainingDataConfig("", *places, *places, shuffle_buffer=3),
         AugmentationConfig(),
-        OptimizationConfig(epochs=EPOCHS, batch_size=BATCH, learning_rate=1e-2, drop_epochs=(2,)),
+        OptimizationConfig(epochs=EPOCHS, batch_size=BATCH, learning_rate=1e-2, drop_epochs=(2,), ema_decay=0.9),
         RunConfig(**{"workdir": str(folder / "run"), "jit_compile": "off", "picture_count": 0} | run),
         EvaluationConfig(evaluation_batch_size=BATCH, flip_test=False),
     )
@@ -65,11 +65,11 @@ def stop_after(monkeypatch, count, number=signal.SIGTERM):
     def made(*arguments):
         step = make_step(*arguments)
 
-        def counted(batch):
+        def counted(batch, asked):
             left[0] -= 1
             if left[0] == -1:
                 signal.raise_signal(number)
-            return step(batch)
+            return step(batch, asked)
 
         return counted
 

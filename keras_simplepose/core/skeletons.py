@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_simplepose.utils.errors import UserError
+from keras_simplepose.utils.errors import UserError, shown
 
 
 @dataclass(frozen=True)
@@ -50,29 +50,31 @@ class Skeleton:
             UserError: naming the fault (a repeated name, a pair that is no involution, an edge to nowhere, sigma ≤ 0).
         """
         count = len(self.keypoints)
-        where = f"skeleton {self.name!r}"
+        where = f"skeleton {shown(self.name)}"
         if count == 0 or not all(isinstance(name, str) and name for name in self.keypoints):
             raise UserError(f"{where}: keypoints must be a non-empty list of names")
         repeated = {name for name in self.keypoints if self.keypoints.count(name) > 1}
         if repeated:
-            raise UserError(f"{where}: keypoint names occur twice: {', '.join(sorted(repeated))}")
+            raise UserError(f"{where}: keypoint names occur twice: {', '.join(sorted(repeated))[:100]}")
         for kind, pairs in (("flip pair", self.flip_pairs), ("edge", self.edges)):
             for pair in pairs:
                 if len(pair) != 2 or not all(0 <= index < count for index in pair):
-                    raise UserError(f"{where}: {kind} {tuple(pair)} names no keypoint; indices are 0 to {count - 1}")
+                    raise UserError(
+                        f"{where}: {kind} {shown(tuple(pair))} names no keypoint; indices are 0 to {count - 1}"
+                    )
                 if pair[0] == pair[1]:
-                    raise UserError(f"{where}: {kind} {tuple(pair)} joins a keypoint to itself")
+                    raise UserError(f"{where}: {kind} {shown(tuple(pair))} joins a keypoint to itself")
         flipped = [index for pair in self.flip_pairs for index in pair]
         twice = sorted({index for index in flipped if flipped.count(index) > 1})
         if twice:
             raise UserError(
-                f"{where}: flip pairs are no involution: {twice[0]} ({self.keypoints[twice[0]]}) is in two of them"
+                f"{where}: flip pairs are no involution: {twice[0]} ({self.keypoints[twice[0]][:60]}) is in two of them"
             )
         if len(self.sigmas) != count:
             raise UserError(f"{where}: {len(self.sigmas)} sigmas for {count} keypoints")
         for name, sigma in zip(self.keypoints, self.sigmas, strict=True):
             if not (math.isfinite(sigma) and sigma > 0):
-                raise UserError(f"{where}: sigma of {name} is {sigma}; it must be greater than 0")
+                raise UserError(f"{where}: sigma of {name[:60]} is {sigma}; it must be greater than 0")
         if any(not 0 <= index < count for index in self.upper_body):
             raise UserError(f"{where}: upper_body names no keypoint; indices are 0 to {count - 1}")
 
@@ -92,15 +94,15 @@ class Skeleton:
 def _indices(entries: Any, names: Sequence[str], where: str) -> tuple[int, ...]:
     """Keypoint indices of a list that holds indices or names."""
     if not isinstance(entries, Sequence) or isinstance(entries, str):
-        raise UserError(f"{where}: {entries!r} is not a list of keypoints")
+        raise UserError(f"{where}: {shown(entries)} is not a list of keypoints")
     indices = []
     for entry in entries:
         if isinstance(entry, str):
             if entry not in names:
-                raise UserError(f"{where}: there is no keypoint {entry!r}")
+                raise UserError(f"{where}: there is no keypoint {shown(entry)}")
             entry = names.index(entry)
         if not isinstance(entry, int) or isinstance(entry, bool):
-            raise UserError(f"{where}: {entry!r} is neither a keypoint's name nor its index")
+            raise UserError(f"{where}: {shown(entry)} is neither a keypoint's name nor its index")
         indices.append(entry)
     return tuple(indices)
 
@@ -112,12 +114,12 @@ def _pairs(entries: Any, names: Sequence[str], where: str) -> tuple[tuple[int, i
         UserError: one is no pair.
     """
     if not isinstance(entries, Sequence) or isinstance(entries, str):
-        raise UserError(f"{where}: {entries!r} is not a list of pairs")
+        raise UserError(f"{where}: {shown(entries)} is not a list of pairs")
     pairs = []
     for entry in entries:
         indices = _indices(entry, names, where)
         if len(indices) != 2:
-            raise UserError(f"{where}: {entry!r} is not a pair of keypoints")
+            raise UserError(f"{where}: {shown(entry)} is not a pair of keypoints")
         pairs.append((indices[0], indices[1]))
     return tuple(pairs)
 
@@ -137,7 +139,11 @@ def skeleton_from_dict(values: Mapping[str, Any], where: str = "skeleton") -> Sk
     required = {"name", "keypoints", "flip_pairs", "edges", "sigmas"}
     missing, unknown = required - values.keys(), values.keys() - required - {"upper_body"}
     if missing or unknown:
-        fault = f"lacks {', '.join(sorted(missing))}" if missing else f"has unknown {', '.join(sorted(unknown))}"
+        fault = (
+            f"lacks {', '.join(sorted(missing))}"
+            if missing
+            else f"has unknown {', '.join(sorted(map(str, unknown)))[:100]}"
+        )
         raise UserError(f"{where}: the skeleton {fault}")
     names = values["keypoints"]
     if not isinstance(names, Sequence) or isinstance(names, str):
@@ -145,7 +151,7 @@ def skeleton_from_dict(values: Mapping[str, Any], where: str = "skeleton") -> Sk
     pairs = {key: _pairs(values[key], names, f"{where}: {key}") for key in ("flip_pairs", "edges")}
     try:
         sigmas = tuple(float(sigma) for sigma in values["sigmas"])
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise UserError(f"{where}: sigmas must be a list of numbers") from error
     upper = _indices(values.get("upper_body", ()), names, f"{where}: upper_body")
     try:

@@ -95,7 +95,7 @@ class PoseSpec:
                 codec=str(values["codec"]),
                 box_padding=float(values["box_padding"]),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise UserError(f"the model's pose specification is damaged: {error!r}") from error
 
 

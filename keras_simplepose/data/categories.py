@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from keras_simplepose.core.skeletons import Skeleton
-from keras_simplepose.data.fields import entry_id, shown
-from keras_simplepose.utils.errors import UserError
+from keras_simplepose.data.fields import entry_id
+from keras_simplepose.utils.errors import UserError, shown
 
 # How a category's keypoints compare with a skeleton's, best first.
 _SAME, _REORDERED, _OTHER_NAMES, _UNNAMED, _CONTRADICTING = range(5)

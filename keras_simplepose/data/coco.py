@@ -8,10 +8,10 @@ from typing import Any
 from keras_simplepose.core.skeletons import Skeleton
 from keras_simplepose.data.categories import find_category
 from keras_simplepose.data.coco_entries import EntryReader
-from keras_simplepose.data.fields import box_of, entry_id, file_name_of, get, identifier, number, shown
+from keras_simplepose.data.fields import box_of, entry_id, file_name_of, get, identifier, number
 from keras_simplepose.data.persons import PERSON_CATEGORY, Detection, ImageRecord, PersonSet
 from keras_simplepose.media.images import image_size
-from keras_simplepose.utils.errors import UserError
+from keras_simplepose.utils.errors import UserError, shown
 from keras_simplepose.utils.files import read_json
 
 

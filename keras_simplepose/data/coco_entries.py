@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from keras_simplepose.data.categories import Category
-from keras_simplepose.data.fields import LARGEST, box_of, get, number, shown
+from keras_simplepose.data.fields import LARGEST, box_of, get, number
 from keras_simplepose.data.persons import Box, Ignored, ImageRecord, Person, area_of_box
-from keras_simplepose.utils.errors import UserError
+from keras_simplepose.utils.errors import UserError, shown
 
 # COCO's boxes are 1.27 times as wide and 1.20 times as high as the extent of 12 or more labelled keypoints (medians).
 BOX_OF_KEYPOINTS = 1.25

@@ -1,22 +1,15 @@
 """Values out of a JSON file, checked: what a file holds may be anything, and a fault is said in one short line."""
 
 import os
-import reprlib
 from collections.abc import Mapping
 from typing import Any
 
 from keras_simplepose.data.persons import Box
-from keras_simplepose.utils.errors import UserError
+from keras_simplepose.utils.errors import UserError, shown
 
 LARGEST = 1e7  # Pixels: more than any image has, and float32 still tells them apart.
 
 _LARGEST_FLOAT_ID = 2**53  # Up to here a float is exactly the integer it was written for.
-
-
-def shown(value: Any) -> str:
-    """A value as an error shows it: on one line and short, however large or deep it is."""
-    text = reprlib.repr(value)
-    return text if len(text) <= 60 else text[:57] + "…"
 
 
 def get(entry: Mapping[str, Any], key: str, where: str) -> Any:

@@ -4,9 +4,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from keras_simplepose.data.fields import shown
 from keras_simplepose.data.persons import ImageRecord
-from keras_simplepose.utils.errors import UserError
+from keras_simplepose.utils.errors import UserError, shown
 
 
 def check_image_paths(records: Iterable[ImageRecord], images: str | Path, annotations: str | Path) -> None:

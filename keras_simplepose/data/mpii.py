@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from keras_simplepose.core.skeletons import MPII16
-from keras_simplepose.data.fields import file_name_of, get, number, shown
+from keras_simplepose.data.fields import file_name_of, get, number
 from keras_simplepose.data.persons import (
     PERSON_CATEGORY,
     Box,
@@ -22,7 +22,7 @@ from keras_simplepose.data.persons import (
     area_of_box,
 )
 from keras_simplepose.media.images import image_size
-from keras_simplepose.utils.errors import UserError
+from keras_simplepose.utils.errors import UserError, shown
 from keras_simplepose.utils.files import read_json
 
 PIXELS_PER_SCALE = 200.0  # MPII: a scale of 1 is a person of 200 pixels.

@@ -108,7 +108,7 @@ class PatchSettings:
                 tuple(int(index) for index in values["upper_body"]),
                 int(values["half_body_minimum"]),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise UserError(f"the patch settings are damaged: {error!r}") from error
 
 

@@ -291,7 +291,9 @@ def validation_dataset(source: PatchSource, batch_size: int) -> tf.data.Dataset:
     # Padding also takes the places of persons whose damaged images are passed over: the number of batches is fixed.
     padded = weighted(1.0).concatenate(weighted(0.0).repeat())
     batches = _batched(padded, source, batch_size).take(-(-source.count // batch_size))
-    return batches.map(plain).prefetch(2)
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return batches.map(plain).prefetch(2).with_options(options)
 
 
 def _batched(patches: tf.data.Dataset, source: PatchSource, batch_size: int) -> tf.data.Dataset:

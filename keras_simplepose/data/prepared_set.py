@@ -14,7 +14,7 @@ from keras_simplepose.core.skeletons import Skeleton, skeleton_from_dict
 from keras_simplepose.data.patch_files import EncodedPatch, encode_patch
 from keras_simplepose.data.patches import Patch, PatchSettings
 from keras_simplepose.data.persons import Person, summary_line, to_int64
-from keras_simplepose.utils.errors import UserError
+from keras_simplepose.utils.errors import UserError, shown
 from keras_simplepose.utils.files import read_json, write_json
 
 FORMAT_VERSION = 1
@@ -225,16 +225,19 @@ def read_manifest(folder: str | Path) -> Manifest:
     values = read_json(path)
     version = values.get("format_version") if isinstance(values, dict) else None
     if version != FORMAT_VERSION:
-        raise UserError(f"{path}: has format {version!r}; this version reads {FORMAT_VERSION}; prepare the set anew")
+        raise UserError(
+            f"{path}: has format {shown(version)}; this version reads {FORMAT_VERSION}; prepare the set anew"
+        )
     try:
         manifest = Manifest.from_dict(values)
-    except (KeyError, TypeError, ValueError, UserError) as error:
-        raise UserError(f"{path}: is damaged ({error}); prepare the set anew") from error
+        _check_types(manifest)
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, UserError) as error:
+        raise UserError(f"{path}: is damaged ({str(error)[:150]}); prepare the set anew") from error
     names = [shard.name for shard in manifest.shards]
     for name in names:
-        if names.count(name) > 1 or Path(name).name != name:
+        if names.count(name) > 1 or Path(name).name != name or len(name) > 200 or "\0" in name:
             fault = "twice" if names.count(name) > 1 else "as a file elsewhere"
-            raise UserError(f"{path}: lists shard {name[:60]!r} {fault}; prepare the set anew")
+            raise UserError(f"{path}: lists shard {shown(name)} {fault}; prepare the set anew")
     for shard in manifest.shards:
         size = (folder / shard.name).stat().st_size if (folder / shard.name).is_file() else None
         if size != shard.bytes:
@@ -248,6 +251,23 @@ def read_manifest(folder: str | Path) -> Manifest:
             fault = "is damaged" if count is None else f"holds {count} persons, its manifest says {shard.count}"
             raise UserError(f"{folder / shard.name}: {fault}; prepare the set anew")
     return manifest
+
+
+def _check_types(manifest: Manifest) -> None:
+    """Checks what is worked with before it is.
+
+    Raises:
+        TypeError: naming the value.
+    """
+    for shard in manifest.shards:
+        for value, kind in ((shard.name, str), (shard.count, int), (shard.bytes, int)):
+            if type(value) is not kind:
+                raise TypeError(f"a shard has {shown(value)}")
+    if type(manifest.count) is not int or type(manifest.seed) is not int:
+        raise TypeError(f"its count is {shown(manifest.count)}, its seed {shown(manifest.seed)}")
+    for table in (manifest.left_out, manifest.notes):
+        if not isinstance(table, Mapping) or not all(type(number) is int for number in table.values()):
+            raise TypeError(f"it counts {shown(table)}")
 
 
 def record_count(path: Path) -> int | None:

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from keras_simplepose.core.skeletons import Skeleton
-from keras_simplepose.data.fields import get, identifier, number, shown
+from keras_simplepose.data.fields import get, identifier, number
 from keras_simplepose.evaluation.metrics_file import METRICS_NAME
-from keras_simplepose.utils.errors import UserError
+from keras_simplepose.utils.errors import UserError, shown
 from keras_simplepose.utils.files import file_hash, read_json
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -71,6 +72,7 @@ class EpochReport:
         self.workdir, self.epochs, self.model, self.state = workdir, epochs, model, state
         self.evaluation, self.examples = evaluation, examples
         self.writer = tf.summary.create_file_writer(str(workdir / "tensorboard"))
+        self._test_step: Any = None
         self._first_epoch = len(state.progress.rows)
         self._run_start = self._kept = time.monotonic()  # The latter: when models were last written.
 
@@ -109,7 +111,9 @@ class EpochReport:
         self.state.progress.seconds = 0.0
         waited = time.monotonic() - self._kept
         first_or_last = epoch in (self._first_epoch, self.epochs - 1)
-        if first_or_last or "AP" in row or waited >= SECONDS_BETWEEN_CHECKPOINTS:
+        # By time only where there is one worker: all must write together, since reading variables takes all.
+        waited_enough = waited >= SECONDS_BETWEEN_CHECKPOINTS or "TF_CONFIG" in os.environ
+        if first_or_last or "AP" in row or waited_enough:
             self._keep(epoch, row)
         self._print(epoch, row)
 
@@ -153,9 +157,22 @@ class EpochReport:
         return values
 
     def _measured(self, evaluation: EpochEvaluation) -> dict[str, float]:
-        measured = self.model.evaluate(evaluation.dataset, verbose=0, return_dict=True)
-        values = {"validation_loss": float(measured["loss"]), "validation_pck": float(measured["pck"])}
+        self._test(evaluation.dataset)
+        loss, pck = (float(metric.result()) for metric in (self.model.loss_metric, self.model.pck_metric))
+        values = {"validation_loss": loss, "validation_pck": pck}
         return values | {name: float(value) for name, value in evaluation.average_precision().items()}
+
+    def _test(self, batches: tf.data.Dataset) -> None:
+        """Leaves loss and PCK in the model's metrics; Keras's `evaluate` takes no batches of several workers."""
+        strategy = self.model.distribute_strategy
+        if self._test_step is None:
+            self._test_step = tf.function(
+                lambda batch: strategy.run(self.model.test_step, args=(batch,)),
+                jit_compile=bool(self.model.jit_compile),
+            )
+        self.model.reset_metrics()
+        for batch in strategy.experimental_distribute_dataset(batches):
+            self._test_step(batch)
 
     def _write_summaries(self, epoch: int, row: dict[str, float]) -> None:
         with self.writer.as_default(step=epoch):

@@ -1,6 +1,7 @@
 """The loop of training: steps, the checkpoints between them, and the end of each epoch. One text for all strategies."""
 
 import math
+import signal
 import time
 from typing import Any
 
@@ -66,16 +67,18 @@ class TrainingLoop:
         before, start = progress.seconds, time.monotonic()
         with tqdm(total=steps, initial=done, desc=f"epoch {epoch + 1}/{epochs}", leave=False, disable=None) as bar:
             for _ in range(done, steps):
-                loss = float(step_function(next(iterator)))
+                loss, asked = map(
+                    float, step_function(next(iterator), tf.constant(stop.number is not None, tf.float32))
+                )
                 if not math.isfinite(loss):
                     raise not_finite("the loss is not finite at", progress.step, epoch)
                 progress.step += 1
                 progress.seconds = before + time.monotonic() - start
                 bar.set_postfix_str(f"loss {loss:.2e}", refresh=False)
                 bar.update()
-                if stop.number is not None:
+                if asked:  # Any worker was; all stop at the same step.
                     self._save(epoch)
-                    raise self._interrupted(stop.number, steps * epochs)
+                    raise self._interrupted(stop.number or signal.SIGTERM, steps * epochs)
                 if progress.step % steps and progress.step - self.state.saved_step >= checkpoint_every:
                     self._save(epoch)
 
@@ -98,9 +101,6 @@ class TrainingLoop:
             raise
         self.trainer.reset_metrics()
         self.report.end(epoch, row)
-        if stop.number is not None:
-            self.state.save(self.trainer)
-            raise self._interrupted(stop.number, steps * epochs)
 
     def _save(self, epoch: int) -> None:
         check_weights(self.trainer.network, self.state.progress.step - 1, epoch)
@@ -112,12 +112,20 @@ class TrainingLoop:
 
 
 def make_step(trainer: TrainingModel, strategy: tf.distribute.Strategy) -> Any:
-    """The function that makes one update on a distributed batch and gives its loss, the mean over the replicas."""
+    """The function that makes one update.
+
+    It takes a distributed batch and whether this worker is asked to stop; it gives the loss, a mean over the replicas,
+    and how many are on workers that are asked to stop.
+    """
 
     @tf.autograph.experimental.do_not_convert
-    def step(batch: Any) -> Any:
+    def step(batch: Any, asked: Any) -> Any:
         losses = strategy.run(trainer.train_step, args=(batch,))["loss"]
-        return strategy.reduce(tf.distribute.ReduceOp.MEAN, losses, axis=None)
+        stops = strategy.run(tf.identity, args=(asked,))
+        return (
+            strategy.reduce(tf.distribute.ReduceOp.MEAN, losses, axis=None),
+            strategy.reduce(tf.distribute.ReduceOp.SUM, stops, axis=None),
+        )
 
     return tf.function(step, jit_compile=bool(trainer.jit_compile), reduce_retracing=True)
 

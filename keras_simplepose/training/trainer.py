@@ -1,6 +1,8 @@
 """Training from configurations to a folder of results."""
 
+import contextlib
 import math
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,7 @@ from keras_simplepose.models.folded_weights import is_folded, load_folded_weight
 from keras_simplepose.prediction.predictor import PosePredictor
 from keras_simplepose.training.callbacks import EpochEvaluation, EpochReport
 from keras_simplepose.training.checkpoints import Checkpoint, CheckpointFolder
-from keras_simplepose.training.devices import make_strategy
+from keras_simplepose.training.devices import check_agreement, is_chief, make_strategy
 from keras_simplepose.training.jit import choose_jit
 from keras_simplepose.training.loop import TrainingLoop
 from keras_simplepose.training.network import build_network, matching_layers
@@ -67,17 +69,22 @@ def train(config: TrainingConfig) -> TrainingResult:
         Interrupted: stopped by SIGINT or SIGTERM, after a checkpoint.
     """
     workdir = Path(config.run.workdir)
-    with locked(workdir):
-        return _train(config, workdir)
+    with contextlib.ExitStack() as stack:
+        if is_chief(config.run.strategy):
+            stack.enter_context(locked(workdir))
+            return _train(config, workdir)
+        # Workers do all alike, since reading variables takes all of them, but only the chief's files are kept.
+        return _train(config, Path(stack.enter_context(tempfile.TemporaryDirectory())))
 
 
 def _train(config: TrainingConfig, workdir: Path) -> TrainingResult:
-    run, epochs = config.run, config.optimization.epochs
-    checkpoints = CheckpointFolder(workdir, run.keep_checkpoints)
-    begun = _checkpoint_to_go_on_from(checkpoints, config)
-    keras.utils.set_random_seed(run.seed)
-    optimization = config.optimization
+    """Trains in a folder, from the checkpoint in the run's own."""
+    run, epochs, optimization = config.run, config.optimization.epochs, config.optimization
     strategy = make_strategy(run.strategy, optimization.batch_size, optimization.accumulation_steps)
+    begun = _checkpoint_to_go_on_from(CheckpointFolder(Path(run.workdir)), config)
+    check_agreement(strategy, begun.step if begun else 0)
+    keras.utils.set_random_seed(run.seed)
+    checkpoints = CheckpointFolder(workdir, run.keep_checkpoints)
     with strategy.scope():
         network = build_network(config)
         trainer = TrainingModel(network, _half_body_minimum(config.augmentation), optimization)
@@ -118,7 +125,8 @@ def _checkpoint_to_go_on_from(checkpoints: CheckpointFolder, config: TrainingCon
     """The newest whole checkpoint, its options checked; None for a new run."""
     if config.run.resume == "off" and checkpoints.paths():
         raise UserError(f"workdir {config.run.workdir} holds another run; choose a new folder, or turn resume on")
-    checkpoints.clean()
+    if is_chief(config.run.strategy):
+        checkpoints.clean()
     begun, faults = checkpoints.newest()
     if begun:
         check_options(config.run.workdir, begun.record["identity"]["options"], options_of(config), config.run.resume)

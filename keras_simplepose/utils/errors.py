@@ -1,4 +1,7 @@
-"""The one exception a user's mistake ends in."""
+"""The one exception a user's mistake ends in, and values as its message shows them."""
+
+import reprlib
+from typing import Any
 
 
 class UserError(Exception):
@@ -14,3 +17,9 @@ class UserError(Exception):
         ...     print("coco71" in str(error))
         True
     """
+
+
+def shown(value: Any) -> str:
+    """A value as an error shows it: on one line and short, however large or deep it is."""
+    text = reprlib.repr(value)
+    return text if len(text) <= 60 else text[:57] + "…"

@@ -1,0 +1,264 @@
+"""Files and values of strangers: whatever they hold, the answer is a result or one short line, never a traceback.
+
+Fast with some cases for each kind, with thousands by `pytest -m slow tests/test_fuzz.py`.
+"""
+
+import json
+import math
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from keras_simplepose import config
+from keras_simplepose.core.boxes import PersonBoxes
+from keras_simplepose.core.skeletons import COCO17, load_skeleton
+from keras_simplepose.data.annotations import load_annotations
+from keras_simplepose.data.coco import read_detections
+from keras_simplepose.data.patches import PatchSettings
+from keras_simplepose.data.persons import PersonSet
+from keras_simplepose.data.prepared_set import MANIFEST, Manifest, Shard, read_manifest
+from keras_simplepose.flags import CommandLine
+from keras_simplepose.media.images import decode_image
+from keras_simplepose.utils.errors import UserError
+
+LONGEST = 300  # Characters of a message, whatever a file holds; its path, which the user chose, is not counted.
+FEW, MANY = 60, 2500
+COUNTS = [FEW, pytest.param(MANY, marks=pytest.mark.slow)]
+
+# What exporters and attackers write where something else is expected.
+ODD = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.text(max_size=8),
+    st.sampled_from(["\0", "\ud800", "x" * 5000, "../a.jpg", "1", ""]),
+    st.integers(-3, 3),
+    st.sampled_from([2**31, 2**63, 2**64, -(2**64), 10**400]),
+    st.sampled_from([0.5, -1.0, 1e60, 1e308, math.inf, -math.inf, math.nan]),
+    st.lists(st.none() | st.integers() | st.floats() | st.text(max_size=3), max_size=6),
+    st.sampled_from([[[]], {}, {"a": {}}, [[1, 2, 3]] * 17, [0] * 51, [1e30] * 4, "[" * 50]),
+)
+
+
+def fuzz(strategy, check, count):
+    """Checks so many values, the same ones each time."""
+
+    @settings(
+        max_examples=count, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    )
+    @given(strategy)
+    def run(value):
+        check(value)
+
+    run()
+
+
+def answers(work, kind, path=""):
+    """Calls what is to answer with a result of some kind, or in one short line."""
+    try:
+        assert isinstance(work(), kind)
+    except UserError as error:
+        text = str(error).replace(str(path), "") if str(path) else str(error)
+        assert "\n" not in text and 0 < len(text) < LONGEST, text
+
+
+def places(value, path=()):
+    """The paths to every value in nested tables and lists."""
+    yield path
+    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, entry in entries:
+        yield from places(entry, (*path, key))
+
+
+def changed(value, path, other):
+    """A copy in which another value stands in a place; `...` removes what is there."""
+    if not path:
+        return other
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    key, *rest = path
+    if not rest and other is ...:
+        del copy[key]
+    else:
+        copy[key] = changed(value[key], rest, other)
+    return copy
+
+
+def faulty(document):
+    """Documents with one to three odd values in them."""
+    everywhere = list(places(document))[1:]
+    change = st.tuples(st.sampled_from(everywhere), ODD | st.just(...))
+
+    def apply(changes):
+        value = document
+        for path, other in changes:
+            try:
+                value = changed(value, path, other)
+            except (KeyError, IndexError, TypeError):
+                continue  # An earlier change has taken the place away.
+        return value
+
+    return st.lists(change, min_size=1, max_size=3).map(apply)
+
+
+def text_of(value):
+    return json.dumps(value).encode("utf-8", "surrogatepass")
+
+
+KEYPOINTS = [10, 20, 2] * 17
+COCO = {
+    "images": [{"id": 1, "file_name": "a.jpg", "height": 90, "width": 80}],
+    "annotations": [
+        {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 30, 40], "area": 500.5, "iscrowd": 0}
+        | {"keypoints": KEYPOINTS, "num_keypoints": 17},
+        {"id": 2, "image_id": 1, "category_id": 1, "bbox": [5, 5, 20, 40], "area": 400, "iscrowd": 1}
+        | {"keypoints": [0] * 51, "num_keypoints": 0},
+    ],
+    "categories": [{"id": 1, "name": "person", "keypoints": list(COCO17.keypoints), "skeleton": [[1, 2]]}],
+}
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_coco_annotations(count, tmp_path):
+    path = tmp_path / "a.json"
+
+    def check(value):
+        path.write_bytes(text_of(value))
+        answers(lambda: load_annotations(path, tmp_path, COCO17), PersonSet, path)
+
+    fuzz(faulty(COCO), check, count)
+
+
+MPII = [{"image": "a.jpg", "center": [30.0, 40.0], "scale": 0.5, "joints": [[3, 4]] * 16, "joints_vis": [1] * 16}]
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_mpii_annotations(count, tmp_path):
+    from keras_simplepose.core.skeletons import MPII16
+
+    cv2.imwrite(str(tmp_path / "a.jpg"), np.zeros((60, 50, 3), np.uint8))
+    path = tmp_path / "a.json"
+
+    def check(value):
+        path.write_bytes(text_of(value))
+        answers(lambda: load_annotations(path, tmp_path, MPII16), PersonSet, path)
+
+    fuzz(faulty(MPII), check, count)
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_annotations_that_are_any_bytes(count, tmp_path):
+    path, whole = tmp_path / "a.json", text_of(COCO)
+
+    def check(value):
+        place, content = value
+        path.write_bytes(whole[: place % len(whole)] + content)
+        answers(lambda: load_annotations(path, tmp_path, COCO17), PersonSet, path)
+
+    deep = st.sampled_from([b"[" * 100_000, b"1" * 5000, b"\xef\xbb\xbf{", b"\xff\xfe"])
+    fuzz(st.tuples(st.integers(0, 10**4), st.binary(max_size=20) | deep), check, count)
+
+
+RESULTS = [{"image_id": 1, "category_id": 1, "bbox": [1, 2, 30, 40], "score": 0.5}] * 2
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_detection_results(count, tmp_path):
+    path = tmp_path / "boxes.json"
+
+    def check(value):
+        path.write_bytes(text_of(value))
+        answers(lambda: read_detections(path, 1), object, path)
+
+    fuzz(faulty(RESULTS), check, count)
+
+
+@pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+def test_image_bytes(count, suffix):
+    random = np.random.default_rng(0)
+    whole = cv2.imencode(suffix, cv2.resize(random.integers(0, 256, (6, 8, 3), np.uint8), (64, 48)))[1].tobytes()
+
+    def check(value):
+        content = bytearray(whole)
+        for place, byte in value[1]:
+            content[place % len(content)] = byte
+        if value[0] % 3 == 0:
+            content = content[: value[0] % len(content)]
+        answers(lambda: decode_image(bytes(content), "a picture"), np.ndarray)
+
+    flips = st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=12)
+    fuzz(st.tuples(st.integers(0, 10**6), flips), check, count // 2)
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_manifests(count, tmp_path):
+    settings_of_patches = PatchSettings.for_training((64, 64), config.AugmentationConfig())
+    (tmp_path / "shard-00000.tfrecord").write_bytes(bytes(16))
+    manifest = Manifest(
+        *(1, (Shard("shard-00000.tfrecord", 1, 16),), (), {"crowd": 1}, COCO17.to_dict(), settings_of_patches),
+        *({"scale": 0.3}, "a.json", "0" * 64, 95, 0),
+    )
+    document = json.loads(json.dumps(manifest.to_dict()))
+    path = tmp_path / MANIFEST
+    path.write_bytes(text_of(document))
+    assert read_manifest(tmp_path).count == 1
+
+    def check(value):
+        path.write_bytes(text_of(value))
+        answers(lambda: read_manifest(tmp_path), Manifest, tmp_path)
+
+    fuzz(faulty(document), check, count)
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_flags(count):
+    from keras_simplepose import train
+
+    names = [*CommandLine("train", "", *train.CONFIGS)._values]
+    values = st.sampled_from("nan inf -1 0 1e400 1,2 ,, true force x 64,64 9999999999".split()) | st.text(max_size=6)
+
+    def check(value):
+        command = CommandLine("train", "", *train.CONFIGS)
+        needed = ["--annotations=a.json", "--images=i", "--workdir=w"]
+        answers(lambda: command.read([*needed, *(f"--{name}={text}" for name, text in value)]), list)
+
+    some = st.sampled_from([name for name in names if name != "flagfile"])
+    fuzz(st.lists(st.tuples(some, values), min_size=1, max_size=3), check, count // 4)
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_boxes(count):
+    arrays = st.sampled_from([np.zeros((2, 2, 2)), np.zeros((4, 5)), np.full((1, 4), np.nan), np.array(["a"])])
+    box = st.lists(st.floats() | st.integers() | ODD, min_size=3, max_size=5)
+    fuzz(
+        st.tuples(arrays | ODD | st.lists(box | ODD, max_size=3), st.none() | arrays | ODD),
+        lambda value: answers(lambda: PersonBoxes.of(*value), PersonBoxes),
+        count,
+    )
+
+
+SKELETON = """name = "two"
+keypoints = ["left_a", "right_a"]
+flip_pairs = [["left_a", "right_a"]]
+edges = [["left_a", "right_a"]]
+sigmas = [0.1, 0.1]
+"""
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_skeletons(count, tmp_path):
+    path = tmp_path / "two.toml"
+    odd = st.sampled_from(['"left_a"', "[]", "0.1", "nan", "[[", "-1", '"', "'", "=", "\0", "99999999999999999999"])
+
+    def check(value):
+        text = SKELETON
+        for start, length, other in value:
+            start %= len(text)
+            text = text[:start] + other + text[start + length :]
+        path.write_text(text)
+        answers(lambda: load_skeleton(str(path)), object, path)
+
+    place = st.tuples(st.integers(0, 10**4), st.integers(0, 9), odd | st.text('abc,[]=\n"0.1', max_size=5))
+    fuzz(st.lists(place, min_size=1, max_size=3), check, count)
