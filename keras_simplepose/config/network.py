@@ -74,8 +74,8 @@ class ModelConfig:
     )
     codec: str = option(
         "quarter_offset",
-        "how heatmaps are drawn and read: quarter_offset [paper], dark [Zhang et al., CVPR 2020] or udp [Huang et al., "
-        "CVPR 2020]",
+        "how heatmaps are drawn and read: quarter_offset [paper], dark [Zhang et al., CVPR 2020], udp [Huang et al., "
+        "CVPR 2020], or simcc: rows of probabilities instead [Li et al., ECCV 2022; architecture simple]",
         only_with=NEW_NETWORK,
     )
     skip_connections: bool = option(

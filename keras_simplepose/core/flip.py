@@ -31,7 +31,13 @@ def unflip_heatmaps(heatmaps: Array, flip_order: np.ndarray, shift: bool) -> Arr
     return mirrored
 
 
-def flip_test(network: Callable[[Array], Array], crops: Array, flip_order: np.ndarray, shift: bool) -> Array:
+def flip_test(
+    network: Callable[[Array], Array],
+    crops: Array,
+    flip_order: np.ndarray,
+    shift: bool,
+    mirrored: Callable[[Array], Array] | None = None,
+) -> Array:
     """The mean of the heatmaps of crops and of their mirror images, in one forward pass of 2B crops.
 
     Args:
@@ -39,10 +45,13 @@ def flip_test(network: Callable[[Array], Array], crops: Array, flip_order: np.nd
         crops: [B, H, W, 3].
         flip_order: [K] int32.
         shift: see `unflip_heatmaps`.
+        mirrored: mirrors what is no heatmap, keypoints left in their order; None: `unflip_heatmaps` does it all.
 
     Returns:
         [B, h, w, K] float32.
     """
     both = network(ops.concatenate([crops, ops.flip(crops, axis=2)], axis=0))
     count = ops.shape(crops)[0]
+    if mirrored is not None:
+        return (both[:count] + flip_keypoint_order(mirrored(both[count:]), flip_order, axis=-1)) / 2
     return (both[:count] + unflip_heatmaps(both[count:], flip_order, shift)) / 2

@@ -7,6 +7,7 @@ from typing import Any
 
 from keras_simplepose.core.arrays import Array
 from keras_simplepose.core.codecs.registry import CODECS
+from keras_simplepose.core.codecs.simcc import BINS, row_length
 from keras_simplepose.core.geometry import BOX_PADDING, crop_matrix
 from keras_simplepose.core.skeletons import Skeleton, skeleton_from_dict
 from keras_simplepose.utils.errors import UserError
@@ -45,15 +46,22 @@ class PoseSpec:
             UserError: the heatmap's aspect ratio differs from the input's, the codec is unknown, or boxes would be
                 widened to nothing.
         """
-        if self.input_size[0] * self.heatmap_size[1] != self.input_size[1] * self.heatmap_size[0]:
+        if look_up("codec", self.codec, CODECS).distributions:
+            if self.heatmap_size != (1, row_length(self.input_size)):
+                raise UserError(
+                    f"codec {self.codec} takes a row of {row_length(self.input_size)} values for each keypoint, not "
+                    f"heatmaps of {self.heatmap_size}; of the architectures simple alone has the head for it"
+                )
+        elif self.input_size[0] * self.heatmap_size[1] != self.input_size[1] * self.heatmap_size[0]:
             raise UserError(f"heatmap size {self.heatmap_size} has not the aspect ratio of the input {self.input_size}")
-        look_up("codec", self.codec, CODECS)
         if not (math.isfinite(self.box_padding) and self.box_padding > 0):
             raise UserError(f"box padding is {self.box_padding}; it must be greater than 0")
 
     @property
     def stride(self) -> float:
-        """Crop pixels per heatmap pixel."""
+        """Crop pixels per heatmap pixel, along y."""
+        if self.distributions:
+            return 1 / BINS
         return self.input_size[0] / self.heatmap_size[0]
 
     @property
@@ -62,8 +70,20 @@ class PoseSpec:
         return CODECS[self.codec].unit_length
 
     @property
+    def has_flip_shift(self) -> bool:
+        """Whether mirrored heatmaps may be shifted, which those of unit length and rows need not."""
+        return not (self.unit_length or self.distributions)
+
+    @property
+    def distributions(self) -> bool:
+        """Whether the codec has rows of probabilities, not heatmaps."""
+        return CODECS[self.codec].distributions
+
+    @property
     def strides(self) -> tuple[float, float]:
         """Crop pixels per heatmap pixel along x and y."""
+        if self.distributions:
+            return 1 / BINS, 1 / BINS
         less = int(self.unit_length)
         y, x = (
             (size - less) / max(1, part - less) for size, part in zip(self.input_size, self.heatmap_size, strict=True)

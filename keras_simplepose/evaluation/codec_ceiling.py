@@ -6,6 +6,7 @@ import numpy as np
 
 from keras_simplepose.config import CodecConfig, EvaluationConfig
 from keras_simplepose.core import codecs
+from keras_simplepose.core.codecs.simcc import row_length
 from keras_simplepose.core.geometry import box_to_crop, transform_points
 from keras_simplepose.core.oks import pose_scores
 from keras_simplepose.core.skeletons import load_skeleton
@@ -17,6 +18,7 @@ from keras_simplepose.prediction.graph import to_image
 from keras_simplepose.prediction.pose_files import coco_results
 from keras_simplepose.prediction.predictor import Poses
 from keras_simplepose.utils.errors import UserError
+from keras_simplepose.utils.names import look_up
 
 
 def codec_spec(config: CodecConfig) -> PoseSpec:
@@ -26,7 +28,8 @@ def codec_spec(config: CodecConfig) -> PoseSpec:
         UserError: there is no such skeleton.
     """
     (height, width), stride = config.input_size, config.stride
-    heatmap_size = (height // stride, width // stride)
+    rows = look_up("codec", config.codec, codecs.CODECS).distributions
+    heatmap_size = (1, row_length(config.input_size)) if rows else (height // stride, width // stride)
     return PoseSpec(load_skeleton(config.skeleton), (height, width), heatmap_size, config.sigma, config.codec)
 
 

@@ -108,7 +108,7 @@ def write_evaluation(
     """
     metrics_path, results_path = Path(folder) / METRICS_NAME, Path(folder) / RESULTS_NAME
     write_json(results_path, result.results, indent=None)
-    if spec.unit_length and "protocol" in run:
+    if not spec.has_flip_shift and "protocol" in run:
         run = dict(run) | {"protocol": run["protocol"] | {"flip_shift": False}}  # What was done, whatever was asked.
     values = {
         "metrics": result.metrics,

@@ -80,6 +80,11 @@ def write_tflite(
         from keras_simplepose.exporting import tflite_graph
     except ImportError as error:
         raise UserError("TFLite export needs ai-edge-litert: pip install 'keras_simplepose[tflite]'") from error
+    if metadata.spec.distributions:
+        # The shell keeps the last convolution alone in float32, not a head behind it.
+        raise UserError(
+            f"TFLite export has no room for the head of codec {metadata.spec.codec}; savedmodel and onnx have"
+        )
     batch = 2 if metadata.decoded and metadata.protocol.flip_test else 1
     shell = tflite_graph.read_model(_convert(_shell_endpoints(model, metadata, batch)))
     features = keras.Model(model.input, model.get_layer(LAST_LAYER).input)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from keras import ops
 
 from keras_simplepose.core.arrays import Tensor
+from keras_simplepose.core.codecs.simcc import parts
 
 HARD_KEYPOINTS = 8  # Of 17, whose losses count in online hard keypoint mining (CPN).
 # Of the adaptive wing loss: α, ω, ε and θ (Wang et al., ICCV 2019).
@@ -71,12 +72,51 @@ def adaptive_wing(predictions: Tensor, targets: Tensor, weights: Tensor) -> Tens
     return ops.mean(ops.where(error < WING_THETA, inner, outer), axis=(1, 2, 3))
 
 
+def distribution_divergence(
+    predictions: Tensor, targets: Tensor, weights: Tensor, input_size: tuple[int, int]
+) -> Tensor:
+    """The Kullback–Leibler divergence of predicted rows from the labels, in nats, the mean over axes and keypoints.
+
+    Args:
+        predictions: [B, 1, 2 W + 2 H, K] float32 rows as the codec simcc has them; their scale cancels out.
+        targets: likewise.
+        weights: [B, K] float32.
+        input_size: (H, W).
+
+    Returns:
+        [B] float32.
+    """
+    losses = []
+    for predicted, label in zip(parts(predictions, input_size), parts(targets, input_size), strict=True):
+        predicted, label = (
+            value / ops.maximum(ops.sum(value, axis=2, keepdims=True), LEAST_PROBABILITY)
+            for value in (predicted, label)
+        )
+        surprise = ops.log(ops.maximum(label, LEAST_PROBABILITY)) - ops.log(ops.maximum(predicted, LEAST_PROBABILITY))
+        losses.append(ops.sum(label * surprise, axis=(1, 2)) * weights)
+    return 0.5 * ops.mean(losses[0] + losses[1], axis=1)
+
+
+def distribution_pck(
+    predictions: Tensor, targets: Tensor, weights: Tensor, input_size: tuple[int, int]
+) -> tuple[Tensor, Tensor]:
+    """As `heatmap_pck`, of rows as `distribution_divergence` takes them."""
+    shares = []
+    for predicted, label in zip(parts(predictions, input_size), parts(targets, input_size), strict=True):
+        places = [ops.cast(ops.argmax(value[:, 0], axis=1), "float32") for value in (predicted, label)]
+        shares.append((places[0] - places[1]) / (label.shape[2] / 10))
+    distance = ops.sqrt(ops.square(shares[0]) + ops.square(shares[1]))
+    right = ops.cast(distance < PCK_DISTANCE, "float32") * weights
+    return ops.sum(right), ops.sum(weights)
+
+
 def _each_keypoint(predictions: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
     """[B, K]: half the mean squared error of each keypoint's weighted heatmap."""
     difference = (ops.cast(predictions, "float32") - targets) * weights[:, None, None, :]
     return 0.5 * ops.mean(ops.square(difference), axis=(1, 2))
 
 
+LEAST_PROBABILITY = 1e-30  # What a logarithm is taken of at least.
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 LOSSES: dict[str, Loss] = {
     "mse": keypoint_mse,

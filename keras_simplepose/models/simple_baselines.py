@@ -7,13 +7,16 @@ from keras import layers
 
 from keras_simplepose.config import ModelConfig
 from keras_simplepose.core.arrays import Tensor
+from keras_simplepose.core.codecs import CODECS
 from keras_simplepose.core.skeletons import Skeleton, load_skeleton
 from keras_simplepose.core.spec import PoseSpec
 from keras_simplepose.models.backbones.registry import STRIDE, Normalization, get_backbone
 from keras_simplepose.models.backbones.resnet import BATCH_NORM_MOMENTUM, batch_norm
+from keras_simplepose.models.distributions import distribution_rows
 from keras_simplepose.models.layers import Heatmaps, PixelNormalization, dtype_policy
 from keras_simplepose.models.pyramid import finer_features
 from keras_simplepose.utils.errors import UserError
+from keras_simplepose.utils.names import look_up
 
 HEAD_DEVIATION = 0.001  # Standard deviation of the head's initial weights (paper's release).
 # Of `ModelConfig`, what this family has of its own.
@@ -102,10 +105,12 @@ def build_pose_model(
             finer = finer_features(inputs, x, len(deconv_filters), "skip_connections")
         for index, (filters, kernel) in enumerate(zip(deconv_filters, deconv_kernels, strict=True)):
             x = _deconv_block(x, filters, kernel, index, finer[index])
-        spec = PoseSpec(skeleton, (input_size[0], input_size[1]), (x.shape[1], x.shape[2]), sigma, codec)
         x = layers.Conv2D(
             len(skeleton.keypoints), 1, kernel_initializer=_head_initializer(), dtype="float32", name="final_layer"
         )(x)
+        if look_up("codec", codec, CODECS).distributions:
+            x = distribution_rows(x, (input_size[0], input_size[1]), sigma)
+        spec = PoseSpec(skeleton, (input_size[0], input_size[1]), (x.shape[1], x.shape[2]), sigma, codec)
         outputs = Heatmaps(spec, name="heatmaps")(x)
     model = keras.Model(inputs, outputs, name=f"pose_{backbone}")
     for layer in model.layers:

@@ -48,7 +48,7 @@ class ArtefactMetadata:
         values: dict[str, Any] = {
             "decode": self.decoded,
             "flip_test": self.decoded and self.protocol.flip_test,
-            "flip_shift": self.decoded and self.protocol.flip_shift and not self.spec.unit_length,
+            "flip_shift": self.decoded and self.protocol.flip_shift and self.spec.has_flip_shift,
             "keypoint_threshold": self.protocol.keypoint_threshold,
             "quantize": self.quantize,
             "channels": "RGB, 0 to 255",
@@ -119,7 +119,7 @@ def load_artefact(path: str | Path, config: EvaluationConfig | None = None) -> t
 def _check_protocol(path: Path, metadata: ArtefactMetadata, wanted: EvaluationConfig) -> None:
     """Refuses options that the artefact cannot follow: silently it would be another protocol's AP."""
     inside = metadata.protocol
-    names = ["flip_test"] if metadata.spec.unit_length else ["flip_test", "flip_shift"]
+    names = ["flip_test", "flip_shift"] if metadata.spec.has_flip_shift else ["flip_test"]
     for name in names if inside.flip_test or wanted.flip_test else ():
         has, asked = getattr(inside, name), getattr(wanted, name)
         if has != asked:

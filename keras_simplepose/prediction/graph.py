@@ -10,6 +10,7 @@ from keras import ops
 from keras_simplepose.config import EvaluationConfig
 from keras_simplepose.core import codecs, flip
 from keras_simplepose.core.arrays import Tensor
+from keras_simplepose.core.codecs import simcc
 from keras_simplepose.core.geometry import box_to_crop, invert, transform_points
 from keras_simplepose.core.spec import PoseSpec
 from keras_simplepose.core.warp import warp_rounded
@@ -37,8 +38,9 @@ def predict_heatmaps(
 ) -> Tensor:
     """Heatmaps [B, h, w, K] float32 of crops [B, H, W, 3], with the flip test if the protocol says so."""
     if protocol.flip_test:
-        shift = protocol.flip_shift and not spec.unit_length
-        return flip.flip_test(network, crops, spec.skeleton.flip_order, shift)
+        shift = protocol.flip_shift and spec.has_flip_shift
+        mirrored = (lambda rows: simcc.mirrored(rows, spec)) if spec.distributions else None
+        return flip.flip_test(network, crops, spec.skeleton.flip_order, shift, mirrored)
     return network(crops)
 
 

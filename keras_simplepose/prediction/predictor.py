@@ -12,6 +12,7 @@ import tensorflow as tf
 from keras_simplepose.config import EvaluationConfig
 from keras_simplepose.conversion.named_models import load_model
 from keras_simplepose.core.boxes import PersonBoxes
+from keras_simplepose.core.codecs import simcc
 from keras_simplepose.core.oks import pose_scores
 from keras_simplepose.core.poses import Poses
 from keras_simplepose.core.spec import PoseSpec
@@ -156,12 +157,16 @@ class PosePredictor:
         if self._predict_heatmaps is None:
             raise UserError("this model gives keypoints only; heatmaps take a .keras model")
         request, size = self.request(0, image, boxes), self.config.evaluation_batch_size
-        heatmaps = [np.zeros((0, *self.spec.heatmap_size, len(self.spec.skeleton.keypoints)), np.float32)]
+        size_of_maps = self.spec.heatmap_size
+        if self.spec.distributions:
+            size_of_maps = (simcc.BINS * self.spec.input_size[0], simcc.BINS * self.spec.input_size[1])
+        heatmaps = [np.zeros((0, *size_of_maps, len(self.spec.skeleton.keypoints)), np.float32)]
         all_matrices = [np.zeros((0, 2, 3), np.float32)]
         boxes = request.persons.boxes
         for first in range(0, len(boxes), size):
             crops, matrices = self._crop(request.image, boxes[first : first + size])
-            heatmaps.append(self._predict_heatmaps(crops.numpy()))
+            values = self._predict_heatmaps(crops.numpy())
+            heatmaps.append(np.asarray(simcc.as_maps(values, self.spec)) if self.spec.distributions else values)
             all_matrices.append(matrices.numpy())
         return np.concatenate(heatmaps), np.concatenate(all_matrices)
 

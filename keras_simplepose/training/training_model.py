@@ -8,11 +8,21 @@ import tensorflow as tf
 
 from keras_simplepose.config import OptimizationConfig
 from keras_simplepose.core.arrays import Tensor
+from keras_simplepose.core.spec import PoseSpec
 from keras_simplepose.data.appearance import Appearance
 from keras_simplepose.data.augment import Transformation, training_batch
-from keras_simplepose.models.losses import LOSSES, Loss, hard_keypoint_mse, heatmap_pck, keypoint_mse
+from keras_simplepose.models.losses import (
+    LOSSES,
+    Loss,
+    distribution_divergence,
+    distribution_pck,
+    hard_keypoint_mse,
+    heatmap_pck,
+    keypoint_mse,
+)
 from keras_simplepose.models.stages import check_stages, pose_spec, stages
 from keras_simplepose.training.averaging import StatisticsAverage
+from keras_simplepose.utils.errors import UserError
 
 PATCH_FIELDS = ("image", "keypoints", "visible", "center", "crop_width")
 TRANSFORMATION_FIELDS = ("scale", "degrees", "flip", "shift", "half")
@@ -45,7 +55,10 @@ class TrainingModel(keras.Model):
         self.loss_metric = keras.metrics.Mean(name="loss")
         self.pck_metric = keras.metrics.Mean(name="pck")
         self.wait_metric = keras.metrics.Sum(name="data_wait")
-        self.losses_of_stages = stage_losses(optimization, len(stages(network.outputs)))
+        self.losses_of_stages = stage_losses(optimization, len(stages(network.outputs)), self.spec)
+        self.pck = heatmap_pck
+        if self.spec.distributions:
+            self.pck = functools.partial(distribution_pck, input_size=self.spec.input_size)
         self.accumulation_steps = optimization.accumulation_steps
         decay = optimization.ema_decay
         self.average = StatisticsAverage(self, network, decay) if decay else None
@@ -110,7 +123,7 @@ class TrainingModel(keras.Model):
             share = loss / tf.distribute.get_strategy().num_replicas_in_sync
             share = self.optimizer.scale_loss(share)
         gradients = tape.gradient(share, self.network.trainable_variables)
-        return loss, gradients, heatmap_pck(heatmaps[-1], targets, weights)
+        return loss, gradients, self.pck(heatmaps[-1], targets, weights)
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """One update; called by `fit`."""
@@ -129,7 +142,7 @@ class TrainingModel(keras.Model):
         example = batch["example_weight"]
         losses = self._summed_losses(heatmaps, targets, weights)
         count = tf.reduce_sum(example)
-        right, labelled = heatmap_pck(heatmaps[-1], targets, weights * example[:, None])
+        right, labelled = self.pck(heatmaps[-1], targets, weights * example[:, None])
         self._update_metrics(tf.math.divide_no_nan(tf.reduce_sum(losses * example), count), count, right, labelled)
         return {"loss": self.loss_metric.result(), "pck": self.pck_metric.result()}
 
@@ -143,8 +156,18 @@ class TrainingModel(keras.Model):
         return tf.add_n([loss(stage, targets, weights) for loss, stage in pairs])
 
 
-def stage_losses(optimization: OptimizationConfig, count: int) -> list[Loss]:
-    """The loss of each of `count` stages: the configuration's, but hard keypoints are mined in the last one only."""
+def stage_losses(optimization: OptimizationConfig, count: int, spec: PoseSpec) -> list[Loss]:
+    """The loss of each of `count` stages: the configuration's, but hard keypoints are mined in the last one only.
+
+    Rows of probabilities have their own.
+
+    Raises:
+        UserError: the configuration asks for another.
+    """
+    if spec.distributions:
+        if optimization.loss != OptimizationConfig.loss:
+            raise UserError(f"loss is {optimization.loss}, but codec {spec.codec} has a loss of its own; leave it out")
+        return [functools.partial(distribution_divergence, input_size=spec.input_size)] * count
     if optimization.loss == "ohkm":
         mined = functools.partial(hard_keypoint_mse, count=optimization.hard_keypoints)
         return [*([keypoint_mse] * (count - 1)), mined]

@@ -11,6 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from keras_simplepose.core import codecs
+from keras_simplepose.core.codecs import simcc
 from keras_simplepose.core.spec import PoseSpec
 
 DRAWN_SCORE = 0.2  # Predicted keypoints below this are not drawn, as they do not count in a pose's score.
@@ -43,7 +44,8 @@ def draw_examples(
             pixels = np.clip(crop, 0, 255).astype(np.uint8)
             _draw_skeleton(axes[row, column], pixels, points[column], drawn[column], spec)
             axes[row + 2, column].imshow(pixels.mean(-1), cmap="gray", extent=(0, width, height, 0), alpha=0.4)
-            brightness = np.clip(maps[column].max(-1), 0, 1)
+            seen = simcc.as_maps(maps[column][None], spec)[0] if spec.distributions else maps[column]
+            brightness = np.clip(np.asarray(seen).max(-1), 0, 1)
             axes[row + 2, column].imshow(
                 brightness, cmap="inferno", extent=(0, width, height, 0), alpha=0.8, vmin=0, vmax=1
             )

@@ -24,8 +24,8 @@ def test_sizes_must_fit():
 
 
 def test_the_codec_must_be_known():
-    with pytest.raises(UserError, match="codec 'other' is unknown; there is quarter_offset, dark"):
-        PoseSpec(COCO17, (256, 192), (64, 48), 2.0, codec="other")
+    with pytest.raises(UserError, match="codec 'drak' is unknown; the nearest are dark"):
+        PoseSpec(COCO17, (256, 192), (64, 48), 2.0, codec="drak")
 
 
 @pytest.mark.parametrize("key", ["skeleton", "input_size", "heatmap_size", "sigma", "codec", "box_padding"])

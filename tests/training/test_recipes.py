@@ -15,6 +15,7 @@ from keras_simplepose.core.spec import PoseSpec
 from keras_simplepose.data.appearance import draw_appearance
 from keras_simplepose.models.layers import Heatmaps
 from keras_simplepose.models.losses import adaptive_wing, hard_keypoint_mse, keypoint_mse, labelled_mse
+from keras_simplepose.models.stages import pose_spec
 from keras_simplepose.training.optimizers import PyTorchAdam
 from keras_simplepose.training.trainer import make_optimizer
 from keras_simplepose.training.training_model import TrainingModel, stage_losses
@@ -84,7 +85,7 @@ def test_adaptive_wing_is_the_papers_formula():
 
 
 def test_only_the_last_stage_mines():
-    first, last = stage_losses(OptimizationConfig(loss="ohkm", hard_keypoints=3), 2)
+    first, last = stage_losses(OptimizationConfig(loss="ohkm", hard_keypoints=3), 2, pose_spec(network()))
     assert first is keypoint_mse and last.func is hard_keypoint_mse and last.keywords == {"count": 3}
 
 

@@ -17,6 +17,10 @@ class Frame(Protocol):
         """Name of the codec."""
 
     @property
+    def input_size(self) -> tuple[int, int]:
+        """(H, W) of the crops."""
+
+    @property
     def heatmap_size(self) -> tuple[int, int]:
         """(h, w)."""
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from keras_simplepose.core.arrays import Array
-from keras_simplepose.core.codecs import dark, quarter_offset, udp
+from keras_simplepose.core.codecs import dark, quarter_offset, simcc, udp
 from keras_simplepose.core.codecs.frame import Frame
 from keras_simplepose.utils.names import look_up
 
@@ -24,6 +24,7 @@ class Codec:
         decode: heatmaps to keypoints.
         decision_margins: how far heatmaps are from being read otherwise.
         description: what it is, and whose.
+        distributions: rows of probabilities as `simcc` has them take the heatmaps' place, of size (1, 2 W + 2 H).
         unit_length: sizes are counted between the first and the last pixel, in crops too; mirror images need no shift.
     """
 
@@ -32,17 +33,20 @@ class Codec:
     decision_margins: Callable[[np.ndarray, Frame], np.ndarray]
     description: str
     unit_length: bool = False
+    distributions: bool = False
 
 
 def _of(module: Any) -> Codec:
     unit_length = getattr(module, "UNIT_LENGTH", False)
-    return Codec(module.encode, module.decode, module.decision_margins, module.__doc__, unit_length)
+    rows = getattr(module, "DISTRIBUTIONS", False)
+    return Codec(module.encode, module.decode, module.decision_margins, module.__doc__, unit_length, rows)
 
 
 CODECS: dict[str, Codec] = {
     "quarter_offset": _of(quarter_offset),
     "dark": _of(dark),
     "udp": _of(udp),
+    "simcc": _of(simcc),
 }
 
 
