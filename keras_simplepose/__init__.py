@@ -21,6 +21,7 @@ _HOMES = {
     "Poses": "core.poses",
     "Skeleton": "core.skeletons",
     "UserError": "utils.errors",
+    "build_person_detector": "models.person_detector",
     "build_pose_model": "models.simple_baselines",
     "load_model": "conversion.named_models",
     "load_skeleton": "core.skeletons",

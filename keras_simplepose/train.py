@@ -94,24 +94,26 @@ def main(
     print(f"to watch     tensorboard --logdir={workdir / 'tensorboard'}")
 
 
-def check_workdir(workdir: Path, inputs: Sequence[str]) -> None:
+def check_workdir(workdir: Path, inputs: Sequence[str], program: str = "train") -> None:
     """Refuses a folder where the run would write over an input, or over files that no training wrote.
 
-    A folder is a training's by its flags.cfg, whose first line says so.
+    A folder is a training's by its flags.cfg, whose first line says so, and names the command.
 
     Raises:
         UserError: naming the file.
     """
     try:
         is_own = (
-            (workdir / FLAGS_NAME).read_text(encoding="utf-8", errors="replace").startswith(flagfile_title("train"))
+            (workdir / FLAGS_NAME)
+            .read_text(encoding="utf-8", errors="replace")
+            .startswith(f"{flagfile_title(program)} ")
         )
     except OSError:
         is_own = False
     check_outputs([workdir / name for name in WRITTEN], inputs, is_own=is_own)
 
 
-def write_flags(workdir: Path, *configs: object) -> None:
+def write_flags(workdir: Path, *configs: object, program: str = "train", known: Sequence[type] = CONFIGS) -> None:
     """Keeps the flags of a run; going on with one needs the same, or --resume=force.
 
     A run has begun once it has rendered data or written a checkpoint; before that a mistaken flag can be mended.
@@ -125,12 +127,12 @@ def write_flags(workdir: Path, *configs: object) -> None:
     path, now = workdir / FLAGS_NAME, options_of(*configs)
     if path.exists() and (CheckpointFolder(workdir).paths() or (workdir / RENDERED).exists()):
         try:
-            before = options_of(*CommandLine("train", "", *CONFIGS).parse([f"--flagfile={path}"]))
+            before = options_of(*CommandLine(program, "", *known).parse([f"--flagfile={path}"]))
         except UserError as error:
             raise UserError(f"{path}: is damaged or of another version ({error})"[:280]) from error
         for change in check_options(f"--workdir={workdir}", before, now, now["resume"], flag_name):
             print(f"going on with another option: {change}")
-    write_flagfile(path, "train", *configs)
+    write_flagfile(path, program, *configs)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import numpy as np
 
 from keras_simplepose import build_pose_model
-from keras_simplepose.models.simple_baselines import BATCH_NORM_MOMENTUM
+from keras_simplepose.models.backbones.resnet import BATCH_NORM_MOMENTUM
 
 
 def small_model(input_size=(64, 64), seed=3):

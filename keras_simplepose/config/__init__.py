@@ -6,6 +6,13 @@ has them checked by `check`.
 
 from keras_simplepose.config.benchmark import BenchmarkConfig, SummaryConfig
 from keras_simplepose.config.conversion import ConvertConfig
+from keras_simplepose.config.detector_training import (
+    DetectorAugmentationConfig,
+    DetectorDataConfig,
+    DetectorModelConfig,
+    DetectorOptimizationConfig,
+    DetectorTrainingConfig,
+)
 from keras_simplepose.config.evaluation import CodecConfig, EvaluationConfig, EvaluationDataConfig
 from keras_simplepose.config.exporting import ExportConfig, ProofConfig
 from keras_simplepose.config.network import ModelConfig
@@ -33,7 +40,12 @@ __all__ = [
     "CompareConfig",
     "ConvertConfig",
     "DetectionDataConfig",
+    "DetectorAugmentationConfig",
     "DetectorConfig",
+    "DetectorDataConfig",
+    "DetectorModelConfig",
+    "DetectorOptimizationConfig",
+    "DetectorTrainingConfig",
     "EvaluationConfig",
     "EvaluationDataConfig",
     "ExportConfig",

@@ -266,7 +266,7 @@ def training_dataset(
         return batch | drawn | draw_appearance(seed, step, batch_size, augmentation).to_dict()
 
     batches = tf.data.Dataset.zip(_batched(patches, source, batch_size), numbers).map(with_transformation)
-    return _timed(batches.prefetch(2), batch_size), steps
+    return timed(batches.prefetch(2), batch_size), steps
 
 
 def _shuffled(dataset: tf.data.Dataset, buffer: int, seed: Tensor | int) -> tf.data.Dataset:
@@ -306,8 +306,8 @@ def _batched(patches: tf.data.Dataset, source: PatchSource, batch_size: int) -> 
     return patches.padded_batch(batch_size, shapes, drop_remainder=True)
 
 
-def _timed(dataset: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
-    """Adds data_wait: the clock is read before and after each batch is fetched, zip being in order."""
+def timed(dataset: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
+    """Adds data_wait [B] to batches of B: the clock is read before and after each is fetched, zip being in order."""
     clock = tf.data.Dataset.range(np.iinfo(np.int64).max).map(lambda _: tf.timestamp())
     timed = tf.data.Dataset.zip(clock, dataset, clock)
 

@@ -1,28 +1,9 @@
-"""What detectors do to pictures before, and to boxes after."""
+"""What detectors do to boxes."""
 
 import cv2
 import numpy as np
 
 from keras_simplepose.core.boxes import PersonBoxes
-
-LETTERBOX_GREY = 114  # YOLOX fills what the image leaves free of its input with this.
-
-
-def letterbox(image: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, float]:
-    """Fits an image into a canvas, in its top left corner, keeping the aspect ratio.
-
-    Args:
-        image: [H, W, 3] uint8.
-        size: (height, width) of the canvas.
-
-    Returns:
-        the canvas, uint8, grey where free; and the factor: canvas pixels = factor · image pixels.
-    """
-    factor = min(size[0] / image.shape[0], size[1] / image.shape[1])
-    height, width = (max(1, min(limit, int(side * factor))) for limit, side in zip(size, image.shape, strict=False))
-    canvas = np.full((*size, 3), LETTERBOX_GREY, np.uint8)
-    canvas[:height, :width] = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
-    return canvas, factor
 
 
 def keep_best(boxes: np.ndarray, scores: np.ndarray, threshold: float, overlap: float) -> PersonBoxes:

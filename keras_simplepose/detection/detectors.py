@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_simplepose.config import DetectorConfig
 from keras_simplepose.core.boxes import PersonBoxes
+from keras_simplepose.detection.center_detector import CenterDetector
 from keras_simplepose.detection.keras_hub import KerasHubDetector
 from keras_simplepose.detection.yolox import YoloxDetector
 from keras_simplepose.models.fetching import fetch
@@ -44,6 +45,7 @@ class DetectorKind:
 DETECTORS: dict[str, DetectorKind] = {
     "none": DetectorKind("none", lambda config: PersonBoxes.whole, "every whole image is one person"),
     "keras_hub": DetectorKind("keras_hub:PRESET", KerasHubDetector.from_config, "an object detector of KerasHub"),
+    "centers": DetectorKind("FILE.keras", CenterDetector.from_config, "a network of train_detector"),
     "yolox": DetectorKind("FILE.onnx", YoloxDetector, "a YOLOX network"),
 }
 

@@ -7,7 +7,8 @@ from keras import utils
 
 from keras_simplepose.config import DetectorConfig
 from keras_simplepose.core.boxes import PersonBoxes
-from keras_simplepose.detection.boxes import keep_best, letterbox
+from keras_simplepose.detection.boxes import keep_best
+from keras_simplepose.media.letterbox import letterbox
 from keras_simplepose.utils.errors import UserError
 
 DEFAULT_SIZE = (640, 640)  # Input of a preset that fixes none; 640 is YOLOX's and D-FINE's.

@@ -10,8 +10,9 @@ import numpy as np
 
 from keras_simplepose.config import DetectorConfig
 from keras_simplepose.core.boxes import PersonBoxes
-from keras_simplepose.detection.boxes import LETTERBOX_GREY, keep_best, letterbox
+from keras_simplepose.detection.boxes import keep_best
 from keras_simplepose.detection.onnx_checks import check_onnx
+from keras_simplepose.media.letterbox import LETTERBOX_GREY, letterbox
 from keras_simplepose.utils.errors import UserError
 
 YOLOX_STRIDES = (8, 16, 32)

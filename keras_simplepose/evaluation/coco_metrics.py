@@ -83,7 +83,7 @@ def coco_evaluation(
     of_persons = [(place, entry) for place, entry in enumerate(results) if entry["category_id"] == category_id]
     found = _result_entries(of_persons, persons.images, numbers, count)
     with contextlib.redirect_stdout(io.StringIO()):
-        evaluation = COCOeval(_index(numbers, truths), _index(numbers, found), "keypoints")
+        evaluation = COCOeval(coco_index(numbers, truths), coco_index(numbers, found), "keypoints")
     evaluation.params.kpt_oks_sigmas = np.asarray(sigmas, np.float64)
     return evaluation, in_order
 
@@ -156,7 +156,8 @@ def _numbered(entries: list[dict[str, Any]], key: Callable[[dict[str, Any]], Any
     return [entry | {"id": place} for place, entry in enumerate(sorted(entries, key=key), start=1)]
 
 
-def _index(numbers: Mapping[int, int], annotations: list[dict[str, Any]]) -> COCO:
+def coco_index(numbers: Mapping[int, int], annotations: list[dict[str, Any]]) -> COCO:
+    """An index of pycocotools over numbered images and the entries of one category."""
     index = COCO()
     index.dataset = {
         "images": [{"id": number} for number in numbers.values()],

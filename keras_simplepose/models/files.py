@@ -1,10 +1,11 @@
-"""Pose networks as .keras files."""
+"""Pose networks and person detectors as .keras files."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
 
-from keras_simplepose.models.model_checks import check_model_archive, check_network
+from keras_simplepose.models.model_checks import check_detector, check_model_archive, check_network
 from keras_simplepose.utils.errors import UserError
 from keras_simplepose.utils.files import atomic_path
 
@@ -25,7 +26,20 @@ def load_model(path: str | Path) -> keras.Model:
     Raises:
         UserError: the file is missing, damaged, or no pose network.
     """
-    path = model_path(path)
+    return _load(model_path(path), check_network)
+
+
+def load_person_detector(path: str | Path) -> keras.Model:
+    """Loads a person detector from a .keras file.
+
+    Raises:
+        UserError: the file is missing, damaged, or no person detector.
+    """
+    return _load(Path(path), check_detector)
+
+
+def _load(path: Path, check: Callable[[keras.Model], None]) -> keras.Model:
+    """The model in a file, if `check` raises no error."""
     if not (path.is_file() or (path / "config.json").is_file()):
         raise UserError(f"{path}: no such model file")
     check_model_archive(path)
@@ -38,7 +52,7 @@ def load_model(path: str | Path) -> keras.Model:
             f"{path}: not a Keras model this version can read ({str(error).splitlines()[0][:200]})"
         ) from error
     try:
-        check_network(model)
+        check(model)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     return model

@@ -1,4 +1,4 @@
-"""The two layers that frame every pose network: pixels in, heatmaps with their specification out."""
+"""The layers that frame every network: pixels in, maps with their specification out."""
 
 import contextlib
 from collections.abc import Iterator
@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_simplepose.core.arrays import Tensor
+from keras_simplepose.core.centers import DetectorSpec
 from keras_simplepose.core.spec import PoseSpec
 
 PACKAGE = "keras_simplepose"
@@ -65,11 +66,12 @@ class PixelNormalization(keras.layers.Layer):
         return super().get_config() | {"mean": self.mean, "std": self.std, "channel_order": self.channel_order}
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
-class Heatmaps(keras.layers.Layer):
-    """The end of a pose network: float32 heatmaps, and the specification that the saved file carries with them."""
+class _Maps(keras.layers.Layer):
+    """The end of a network: float32 maps, and the specification that the saved file carries with them."""
 
-    def __init__(self, spec: PoseSpec | dict[str, Any], **kwargs: Any):
+    _spec_type: Any
+
+    def __init__(self, spec: Any, **kwargs: Any):
         """Keeps the specification.
 
         Args:
@@ -77,11 +79,11 @@ class Heatmaps(keras.layers.Layer):
             **kwargs: of `keras.layers.Layer`; the dtype is always float32.
         """
         super().__init__(**(kwargs | {"dtype": "float32"}))
-        self.spec = spec if isinstance(spec, PoseSpec) else PoseSpec.from_dict(spec)
+        self.spec = spec if isinstance(spec, self._spec_type) else self._spec_type.from_dict(spec)
 
-    def call(self, heatmaps: Tensor) -> Tensor:
-        """Casts [B, h, w, K] to float32."""
-        return ops.cast(heatmaps, "float32")
+    def call(self, maps: Tensor) -> Tensor:
+        """Casts [B, h, w, C] to float32."""
+        return ops.cast(maps, "float32")
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The input's."""
@@ -90,3 +92,19 @@ class Heatmaps(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """The specification as a dictionary."""
         return super().get_config() | {"spec": self.spec.to_dict()}
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class Heatmaps(_Maps):
+    """The end of a pose network: heatmaps [B, h, w, K], with its `PoseSpec`."""
+
+    _spec_type = PoseSpec
+    spec: PoseSpec
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class PersonCenters(_Maps):
+    """The end of a person detector: maps [B, h, w, 5] as `core.centers` describes them, with its `DetectorSpec`."""
+
+    _spec_type = DetectorSpec
+    spec: DetectorSpec

@@ -1,4 +1,4 @@
-"""The training losses by name, and the heatmap PCK shown beside them.
+"""The training losses of poses by name, the heatmap PCK shown beside them, and those of a person detector.
 
 A new one is a function of heatmaps, targets and weights, as `keypoint_mse`, and a line in `LOSSES`.
 """
@@ -145,3 +145,36 @@ def heatmap_pck(predictions: Tensor, targets: Tensor, weights: Tensor) -> tuple[
     distance = ops.norm((peak(predictions) - peak(targets)) / unit, axis=-1)
     right = ops.cast(distance < PCK_DISTANCE, "float32") * weights
     return ops.sum(right), ops.sum(weights)
+
+
+def center_focal(logits: Tensor, heat: Tensor, counted: Tensor) -> Tensor:
+    """The penalty-reduced focal loss of "Objects as Points" (equation 1: α = 2, β = 4), summed over each example.
+
+    Args:
+        logits: [B, h, w] of a centre.
+        heat: [B, h, w] float32, the targets, exactly 1 at centres.
+        counted: [B, h, w] float32, 0 where no centre is to be denied.
+
+    Returns:
+        [B] float32; to be divided by the number of persons.
+    """
+    logits = ops.cast(logits, "float32")
+    probability = ops.sigmoid(logits)
+    found = ops.square(1 - probability) * ops.softplus(-logits)
+    denied = ops.power(1 - heat, 4) * ops.square(probability) * ops.softplus(logits) * counted
+    return ops.sum(ops.where(heat >= 1, found, denied), axis=(1, 2))
+
+
+def weighted_l1(predictions: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    """Absolute differences, summed over channels and, by weight, over cells.
+
+    Args:
+        predictions: [B, h, w, C].
+        targets: [B, h, w, C] float32.
+        weights: [B, h, w] float32, such as add up to 1 for each person.
+
+    Returns:
+        [B] float32; to be divided by the number of persons.
+    """
+    difference = ops.sum(ops.abs(ops.cast(predictions, "float32") - targets), axis=-1)
+    return ops.sum(difference * weights, axis=(1, 2))

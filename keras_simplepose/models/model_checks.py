@@ -12,6 +12,8 @@ import h5py
 import keras
 import numpy as np
 
+from keras_simplepose.core.centers import CHANNELS
+from keras_simplepose.models.person_detector import detector_spec
 from keras_simplepose.models.stages import pose_spec
 from keras_simplepose.utils.errors import UserError
 
@@ -87,18 +89,41 @@ def check_network(model: keras.Model) -> None:
     spec = pose_spec(model)
     if not (math.isfinite(spec.sigma) and spec.sigma > 0):
         raise UserError(f"its specification is damaged: sigma is {spec.sigma}; it must be greater than 0")
-    outputs = model.outputs[-1] if getattr(model, "outputs", None) else None
-    if outputs is not None and len(model.inputs) == 1:
-        keypoints = len(spec.skeleton.keypoints)
+    _check_shapes(
+        model, ("crops", (*spec.input_size, 3)), ("heatmaps", (*spec.heatmap_size, len(spec.skeleton.keypoints)))
+    )
+    _check_weights(model)
+
+
+def check_detector(model: keras.Model) -> None:
+    """Checks that a person detector gives what its specification says, and that its weights are numbers.
+
+    Raises:
+        UserError: it is none, its sizes contradict the specification, or a weight is not finite.
+    """
+    spec = detector_spec(model)
+    _check_shapes(model, ("images", (*spec.input_size, 3)), ("centers", (*spec.map_size, CHANNELS)))
+    _check_weights(model)
+
+
+def _check_shapes(
+    model: keras.Model, inputs: tuple[str, tuple[int, ...]], outputs: tuple[str, tuple[int, ...]]
+) -> None:
+    """Checks the names and sizes of what goes in and comes out, where the model tells."""
+    last = model.outputs[-1] if getattr(model, "outputs", None) else None
+    if last is not None and len(model.inputs) == 1:
         pairs = (
-            ("crops", tuple(model.inputs[0].shape[1:]), (*spec.input_size, 3)),
-            ("heatmaps", tuple(outputs.shape[1:]), (*spec.heatmap_size, keypoints)),
+            (inputs[0], tuple(model.inputs[0].shape[1:]), inputs[1]),
+            (outputs[0], tuple(last.shape[1:]), outputs[1]),
         )
         for what, there, stated in pairs:
             if len(there) != len(stated) or any(
                 one not in (None, other) for one, other in zip(there, stated, strict=True)
             ):
                 raise UserError(f"its network has {what} of shape {there}, its specification says {stated}")
+
+
+def _check_weights(model: keras.Model) -> None:
     for weight in model.weights:
         if not np.isfinite(keras.ops.convert_to_numpy(weight)).all():
             raise UserError(f"weight {weight.path[-80:]} holds NaN or infinity")

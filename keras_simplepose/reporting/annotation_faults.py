@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from keras_simplepose.data.fields import shown
 from keras_simplepose.reporting.findings import Finding
+from keras_simplepose.utils.errors import shown
 
 TINY = 4  # Pixels.
 BEYOND = 2  # Pixels that rounding may take a box beyond its image.

@@ -10,17 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from keras_simplepose.models.files import save_model
-from keras_simplepose.models.stages import stages
 from keras_simplepose.training.run_state import TIMINGS, RunState, write_curves
-from keras_simplepose.training.training_model import TrainingModel
 from keras_simplepose.utils.files import atomic_path
-from keras_simplepose.viz.training import draw_examples
 
-OF_TRAINING = ("loss", "pck", "learning_rate", *TIMINGS)  # Of a row: what is not the evaluation's.
+# Of a row: what is not the evaluation's.
+OF_TRAINING = ("loss", "pck", "centers", "offsets", "sizes", "learning_rate", *TIMINGS)
 SECONDS_BETWEEN_CHECKPOINTS = 30.0  # Of shorter epochs only some are kept, or writing would take longer than training.
 EMA = "ema_"  # What is measured with averaged weights.
 
@@ -36,12 +33,12 @@ class EpochEvaluation:
     """What is measured on the validation set, every `every` epochs and at the last.
 
     Attributes:
-        dataset: batches of `data.pipeline.validation_dataset`, for loss and PCK.
+        dataset: batches of `data.pipeline.validation_dataset`, for the loss and what is shown beside it, or None.
         average_precision: gives COCO metrics ("AP", "AP50", …) of the network as it is.
         every: epochs between evaluations.
     """
 
-    dataset: tf.data.Dataset
+    dataset: tf.data.Dataset | None
     average_precision: Callable[[], dict[str, float]]
     every: int
 
@@ -53,7 +50,7 @@ class EpochReport:
         self,
         workdir: Path,
         epochs: int,
-        model: TrainingModel,
+        model: Any,
         state: RunState,
         evaluation: EpochEvaluation | None,
         examples: dict[str, Any] | None = None,
@@ -64,7 +61,7 @@ class EpochReport:
             workdir: folder for best.keras, last.keras, last_ema.keras where weights are averaged, curves.csv,
                 curves.png, timings.csv, evaluations.jsonl and tensorboard/.
             epochs: of the whole run.
-            model: that is trained.
+            model: that is trained, a `TrainingModel` or `DetectorTrainingModel`.
             state: of the run, whose rows this adds to.
             evaluation: what to measure, or None.
             examples: a batch of the validation or training pipeline to draw, or None.
@@ -92,8 +89,7 @@ class EpochReport:
         return {
             "epoch": epoch,
             # Not of the step's results: there each replica's ratio counts the same, however many keypoints it saw.
-            "loss": float(self.model.loss_metric.result()),
-            "pck": float(self.model.pck_metric.result()),
+            **{metric.name: float(metric.result()) for metric in self.model.shown_metrics},
             "learning_rate": float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)),
             "seconds": seconds,
             "data_wait_share": float(self.model.wait_metric.result()) / seconds,
@@ -157,9 +153,10 @@ class EpochReport:
         return values
 
     def _measured(self, evaluation: EpochEvaluation) -> dict[str, float]:
-        self._test(evaluation.dataset)
-        loss, pck = (float(metric.result()) for metric in (self.model.loss_metric, self.model.pck_metric))
-        values = {"validation_loss": loss, "validation_pck": pck}
+        values: dict[str, float] = {}
+        if evaluation.dataset is not None:
+            self._test(evaluation.dataset)
+            values = {f"validation_{metric.name}": float(metric.result()) for metric in self.model.shown_metrics}
         return values | {name: float(value) for name, value in evaluation.average_precision().items()}
 
     def _test(self, batches: tf.data.Dataset) -> None:
@@ -180,10 +177,7 @@ class EpochReport:
                 if name != "epoch":
                     tf.summary.scalar(name, value)
             if self.examples is not None and ("AP" in row or not self.evaluation):
-                crops, targets, weights = self.model.make_batch(self.examples)
-                heatmaps = stages(self.model.network(crops, training=False))[-1]
-                crops, targets, weights, heatmaps = map(np.asarray, (crops, targets, weights, heatmaps))
-                picture = draw_examples(crops, targets, weights, heatmaps, self.model.spec)
+                picture = self.model.draw(self.examples)
                 tf.summary.image("examples", picture[None])
                 with atomic_path(self.workdir / "examples.png") as temporary:
                     tf.io.write_file(str(temporary), tf.io.encode_png(picture))
@@ -192,10 +186,13 @@ class EpochReport:
     def _print(self, epoch: int, row: dict[str, float]) -> None:
         done = epoch + 1 - self._first_epoch
         left = (time.monotonic() - self._run_start) / done * (self.epochs - epoch - 1)
-        text = f"epoch {epoch + 1}/{self.epochs}: loss {row['loss']:.2e}, PCK {row['pck']:.3f}"
+        shown = ", ".join(f"{metric.name} {row[metric.name]:.3g}" for metric in self.model.shown_metrics)
+        text = f"epoch {epoch + 1}/{self.epochs}: {shown}"
+        if "validation_loss" in row:
+            text += f", validation loss {row['validation_loss']:.3g}"
         if "AP" in row:
             average = f", of averaged weights {row[EMA + 'AP']:.3f}" if EMA + "AP" in row else ""
-            text += f", validation loss {row['validation_loss']:.2e}, AP {row['AP']:.3f}{average}"
+            text += f", AP {row['AP']:.3f}{average}"
             text += f" (best {self.best:.3f})"
         minutes = f"{left / 60:.0f} min" if left >= 90 else f"{left:.0f} s"
         print(f"{text}; waited for data {row['data_wait_share']:.0%}; {minutes} left", flush=True)

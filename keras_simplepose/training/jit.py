@@ -7,8 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_simplepose.config import TrainingConfig
-from keras_simplepose.training.training_model import TrainingModel
+from keras_simplepose.config import DetectorTrainingConfig, TrainingConfig
 
 # Compiling a ResNet both ways takes up to two minutes; a shorter run cannot earn that back.
 STEPS_WORTH_TIMING = 5000
@@ -16,12 +15,16 @@ TIMED_STEPS = 3
 
 
 def choose_jit(
-    config: TrainingConfig, trainer: TrainingModel, batches: Any, steps: int, strategy: tf.distribute.Strategy
+    config: TrainingConfig | DetectorTrainingConfig,
+    trainer: Any,
+    batches: Any,
+    steps: int,
+    strategy: tf.distribute.Strategy,
 ) -> bool:
-    """Times the step if asked to; batch statistics that the timing moved are put back."""
+    """Times the step of a training model if asked to; batch statistics that the timing moved are put back."""
 
     def step(batch: dict[str, Any]) -> Any:
-        loss, gradients, _ = trainer.gradient_step(batch)
+        loss, gradients, *_ = trainer.gradient_step(batch)
         return loss + tf.add_n([tf.reduce_sum(gradient) for gradient in gradients])
 
     before = [keras.ops.convert_to_numpy(variable) for variable in trainer.network.non_trainable_variables]

@@ -11,7 +11,6 @@ from tqdm import tqdm
 
 from keras_simplepose.training.callbacks import EpochReport
 from keras_simplepose.training.run_state import RunState
-from keras_simplepose.training.training_model import TrainingModel
 from keras_simplepose.utils.errors import UserError
 from keras_simplepose.utils.signals import Interrupted, StopRequest
 
@@ -19,11 +18,11 @@ from keras_simplepose.utils.signals import Interrupted, StopRequest
 class TrainingLoop:
     """Runs steps from wherever a run stands to its end."""
 
-    def __init__(self, trainer: TrainingModel, strategy: tf.distribute.Strategy, state: RunState, report: EpochReport):
+    def __init__(self, trainer: Any, strategy: tf.distribute.Strategy, state: RunState, report: EpochReport):
         """Takes what takes part.
 
         Args:
-            trainer: compiled, its `jit_compile` chosen.
+            trainer: a `TrainingModel` or `DetectorTrainingModel`, compiled, its `jit_compile` chosen.
             strategy: it was built in.
             state: where the run stands.
             report: what happens at an epoch's end.
@@ -111,7 +110,7 @@ class TrainingLoop:
         return Interrupted(number, f"{Interrupted(number)} {done}")
 
 
-def make_step(trainer: TrainingModel, strategy: tf.distribute.Strategy) -> Any:
+def make_step(trainer: Any, strategy: tf.distribute.Strategy) -> Any:
     """The function that makes one update.
 
     It takes a distributed batch and whether this worker is asked to stop; it gives the loss, a mean over the replicas,

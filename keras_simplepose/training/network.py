@@ -2,19 +2,22 @@
 
 import dataclasses
 import fnmatch
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import keras
 
-from keras_simplepose.config import ModelConfig, TrainingConfig
+from keras_simplepose.config import DetectorTrainingConfig, ModelConfig, TrainingConfig
 from keras_simplepose.conversion.converter import load_backbone_weights
 from keras_simplepose.conversion.named_models import load_model
 from keras_simplepose.conversion.torch_files import is_checkpoint
 from keras_simplepose.core.skeletons import load_skeleton
 from keras_simplepose.models.build import build_from_config, check_options
 from keras_simplepose.models.fetching import weights_file
+from keras_simplepose.models.files import load_person_detector
 from keras_simplepose.models.folded_weights import is_folded
 from keras_simplepose.models.heads import with_skeleton
+from keras_simplepose.models.person_detector import build_person_detector
 from keras_simplepose.models.presets import BACKBONE
 from keras_simplepose.models.stages import pose_spec
 from keras_simplepose.utils.errors import UserError
@@ -29,10 +32,42 @@ def build_network(config: TrainingConfig) -> keras.Model:
         UserError: as `build_from_config`; or an initial model that does not fit the other options.
     """
     network = _initial_network(config.model) if config.model.initial_model else _new_network(config)
-    for prefix in config.model.frozen_layers:
+    _freeze(network, config.model.frozen_layers)
+    return network
+
+
+def build_detector(config: DetectorTrainingConfig) -> keras.Model:
+    """The person detector to train: new, or the initial model's.
+
+    Raises:
+        UserError: as `build_person_detector`; or the initial model is no person detector.
+    """
+    model = config.model
+
+    def build(weights: str) -> keras.Model:
+        return build_person_detector(
+            model.backbone,
+            None if weights in ("", "none") else weights,
+            input_size=model.input_size,
+            deconv_filters=model.deconv_filters,
+            deconv_kernels=model.deconv_kernels,
+            alpha=model.alpha,
+            skip_connections=model.skip_connections,
+            precision=config.run.precision,
+        )
+
+    if model.initial_model:
+        network = load_person_detector(model.initial_model)
+    else:
+        network = _with_backbone_weights(build, model.backbone_weights)
+    _freeze(network, model.frozen_layers)
+    return network
+
+
+def _freeze(network: keras.Model, prefixes: Iterable[str]) -> None:
+    for prefix in prefixes:
         for layer in matching_layers(network, prefix, "frozen_layers"):
             layer.trainable = False
-    return network
 
 
 def matching_layers(network: keras.Model, prefix: str, option: str) -> list[keras.layers.Layer]:
@@ -58,17 +93,23 @@ def _initial_network(model: ModelConfig) -> keras.Model:
 
 
 def _new_network(config: TrainingConfig) -> keras.Model:
-    model, weights = config.model, config.model.backbone_weights
-    check_options(model)
+    check_options(config.model)
+
+    def build(weights: str) -> keras.Model:
+        return build_from_config(dataclasses.replace(config.model, backbone_weights=weights), config.run.precision)
+
+    return _with_backbone_weights(build, config.model.backbone_weights)
+
+
+def _with_backbone_weights(build: Callable[[str], keras.Model], weights: str) -> keras.Model:
+    """The network that `build` makes of weights that Keras reads; PyTorch's are set here, folded ones later."""
     if weights not in NO_FILES:
         weights = weights_file(weights, BACKBONE)
         if not Path(weights).is_file():
             raise UserError(f"backbone_weights {weights}: no such file; imagenet and none are the other choices")
     foreign = weights not in NO_FILES and is_checkpoint(weights)
     folded = is_folded(weights)  # Set later: it takes crops of the training data.
-    network = build_from_config(
-        dataclasses.replace(model, backbone_weights="none" if foreign or folded else weights), config.run.precision
-    )
+    network = build("none" if foreign or folded else weights)
     if foreign:
         print(load_backbone_weights(network, weights))
     return network

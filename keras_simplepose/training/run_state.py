@@ -6,14 +6,13 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import filelock
 import keras
 import numpy as np
 
-from keras_simplepose.config import TrainingConfig
-from keras_simplepose.data.pipeline import PatchSource
+from keras_simplepose.config import DetectorTrainingConfig, TrainingConfig
 from keras_simplepose.training.checkpoints import Checkpoint, CheckpointFolder
 from keras_simplepose.training.run_options import options_of
 from keras_simplepose.utils.errors import UserError
@@ -34,6 +33,14 @@ WRITTEN_ATOMICALLY = (
 )
 # Of a row: what no two runs have in common.
 TIMINGS = ("seconds", "data_wait_share")
+
+
+class Fingerprinted(Protocol):
+    """Data that a run which goes on must know again."""
+
+    def fingerprint(self) -> str:
+        """Of all that matters in it."""
+        ...
 
 
 @dataclass
@@ -111,7 +118,7 @@ def locked(workdir: Path) -> Iterator[None]:
 
 
 def identity_of(
-    config: TrainingConfig, steps: int, source: PatchSource, validation: PatchSource | None
+    config: TrainingConfig | DetectorTrainingConfig, steps: int, source: Fingerprinted, validation: Fingerprinted | None
 ) -> dict[str, Any]:
     """What a run must have in common with the one that goes on from its checkpoints."""
     data = {"training": source.fingerprint(), "validation": validation.fingerprint() if validation else ""}

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_simplepose.config import OptimizationConfig
+from keras_simplepose.config import DetectorOptimizationConfig, OptimizationConfig
 from keras_simplepose.models.layers import PACKAGE
 
 
@@ -32,7 +32,9 @@ class TrainingSchedule(keras.optimizers.schedules.LearningRateSchedule):
         self.warmup_steps, self.cosine = int(warmup_steps), bool(cosine)
 
     @classmethod
-    def from_config_and_steps(cls, config: OptimizationConfig, steps_per_epoch: int) -> "TrainingSchedule":
+    def from_config_and_steps(
+        cls, config: OptimizationConfig | DetectorOptimizationConfig, steps_per_epoch: int
+    ) -> "TrainingSchedule":
         """The schedule of a run of `config.epochs` epochs."""
         cosine = config.schedule == "cosine"
         return cls(

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_simplepose.config import AugmentationConfig, TrainingConfig
+from keras_simplepose.config import AugmentationConfig, DetectorTrainingConfig, TrainingConfig
 from keras_simplepose.data.persons import PersonSet
 from keras_simplepose.data.pipeline import ImageSource, PatchSource, training_dataset, validation_dataset
 from keras_simplepose.evaluation.evaluator import evaluate_predictor
@@ -81,7 +81,7 @@ def _train(config: TrainingConfig, workdir: Path) -> TrainingResult:
     """Trains in a folder, from the checkpoint in the run's own."""
     run, epochs, optimization = config.run, config.optimization.epochs, config.optimization
     strategy = make_strategy(run.strategy, optimization.batch_size, optimization.accumulation_steps)
-    begun = _checkpoint_to_go_on_from(CheckpointFolder(Path(run.workdir)), config)
+    begun = checkpoint_to_go_on_from(CheckpointFolder(Path(run.workdir)), config)
     check_agreement(strategy, begun.step if begun else 0)
     keras.utils.set_random_seed(run.seed)
     checkpoints = CheckpointFolder(workdir, run.keep_checkpoints)
@@ -104,10 +104,10 @@ def _train(config: TrainingConfig, workdir: Path) -> TrainingResult:
     with damage_named(source):
         if state.progress.jit_compile is None:
             state.progress.jit_compile = choose_jit(config, trainer, batches, steps, strategy)
-        examples = _examples(batches, run.picture_count)
+        examples = first_examples(batches, run.picture_count)
     if is_folded(config.model.backbone_weights) and not (begun or config.model.initial_model):
         with damage_named(source):
-            print(load_folded_weights(network, config.model.backbone_weights, _sample_crops(config, trainer, batches)))
+            print(load_folded_weights(network, config.model.backbone_weights, sample_crops(config, trainer, batches)))
     trainer.jit_compile = state.progress.jit_compile
     report = EpochReport(workdir, epochs, trainer, state, _evaluation(config, network, validation), examples)
     print(
@@ -121,8 +121,14 @@ def _train(config: TrainingConfig, workdir: Path) -> TrainingResult:
     return _result(workdir, report, source, validation)
 
 
-def _checkpoint_to_go_on_from(checkpoints: CheckpointFolder, config: TrainingConfig) -> Checkpoint | None:
-    """The newest whole checkpoint, its options checked; None for a new run."""
+def checkpoint_to_go_on_from(
+    checkpoints: CheckpointFolder, config: TrainingConfig | DetectorTrainingConfig
+) -> Checkpoint | None:
+    """The newest whole checkpoint, its options checked; None for a new run.
+
+    Raises:
+        UserError: the run has other options, or is not to be gone on with.
+    """
     if config.run.resume == "off" and checkpoints.paths():
         raise UserError(f"workdir {config.run.workdir} holds another run; choose a new folder, or turn resume on")
     if is_chief(config.run.strategy):
@@ -146,8 +152,10 @@ def _training_batches(config: TrainingConfig, source: PatchSource, first_step: i
     )
 
 
-def _sample_crops(config: TrainingConfig, trainer: TrainingModel, batches: tf.data.Dataset) -> list[np.ndarray]:
-    """Training crops, in batches, for the statistics of batch normalisation."""
+def sample_crops(
+    config: TrainingConfig | DetectorTrainingConfig, trainer: Any, batches: tf.data.Dataset
+) -> list[np.ndarray]:
+    """What a network is trained on, in batches, for the statistics of batch normalisation."""
     count = -(-STATISTICS_CROPS // config.optimization.batch_size)
     return [np.asarray(trainer.make_batch(batch)[0]) for batch in batches.take(count)]
 
@@ -161,7 +169,7 @@ def _result(workdir: Path, report: EpochReport, source: PatchSource, validation:
 
 
 def make_optimizer(
-    config: TrainingConfig, steps_per_epoch: int, network: keras.Model | None = None
+    config: TrainingConfig | DetectorTrainingConfig, steps_per_epoch: int, network: keras.Model | None = None
 ) -> keras.optimizers.Optimizer:
     """The release's Adam with the run's schedule and additions; with loss scaling where float16 needs it.
 
@@ -174,14 +182,15 @@ def make_optimizer(
         UserError: learning_rate_factors that are none, or fit no layer.
     """
     optimization = config.optimization
+    ema_decay = config.optimization.ema_decay if isinstance(config, TrainingConfig) else 0.0
     optimizer = PyTorchAdam(
         TrainingSchedule.from_config_and_steps(optimization, steps_per_epoch),
         *ADAM_BETAS,
         epsilon=optimization.adam_epsilon,
         weight_decay=optimization.weight_decay or None,
         global_clipnorm=optimization.gradient_clip_norm or None,
-        use_ema=optimization.ema_decay > 0,
-        ema_momentum=optimization.ema_decay,
+        use_ema=ema_decay > 0,
+        ema_momentum=ema_decay,
     )
     if network is not None:
         # Norms' scales and shifts, and biases: all that has one axis.
@@ -232,7 +241,8 @@ def _half_body_minimum(augmentation: AugmentationConfig) -> int:
     return augmentation.half_body_minimum if augmentation.half_body_probability > 0 else 0
 
 
-def _examples(batches: tf.data.Dataset, count: int) -> dict[str, Any] | None:
+def first_examples(batches: tf.data.Dataset, count: int) -> dict[str, Any] | None:
+    """So many of the first batch, to be drawn; None for none."""
     if not count:
         return None
     batch = next(iter(batches))

@@ -4,6 +4,7 @@ import functools
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_simplepose.config import OptimizationConfig
@@ -23,6 +24,7 @@ from keras_simplepose.models.losses import (
 from keras_simplepose.models.stages import check_stages, pose_spec, stages
 from keras_simplepose.training.averaging import StatisticsAverage
 from keras_simplepose.utils.errors import UserError
+from keras_simplepose.viz.training import draw_examples
 
 PATCH_FIELDS = ("image", "keypoints", "visible", "center", "crop_width")
 TRANSFORMATION_FIELDS = ("scale", "degrees", "flip", "shift", "half")
@@ -71,6 +73,11 @@ class TrainingModel(keras.Model):
         """Mean loss, share of right keypoints, and seconds waited for data, over an epoch."""
         return [self.loss_metric, self.pck_metric, self.wait_metric]
 
+    @property
+    def shown_metrics(self) -> list[keras.metrics.Metric]:
+        """Those of a run's curves."""
+        return [self.loss_metric, self.pck_metric]
+
     def call(self, crops: Tensor, training: bool = False) -> Tensor:
         """The last stage's heatmaps of crops."""
         return stages(self.network(crops, training=training))[-1]
@@ -87,6 +94,13 @@ class TrainingModel(keras.Model):
             {name: batch[name] for name in TRANSFORMATION_FIELDS},
             {name: batch[name] for name in APPEARANCE_FIELDS if name in batch},
         )
+
+    def draw(self, batch: dict[str, Any]) -> np.ndarray:
+        """A picture [height, width, 3] uint8 of a batch's crops, with targets and predictions."""
+        crops, targets, weights = self.make_batch(batch)
+        heatmaps = self(crops, training=False)
+        crops, targets, weights, heatmaps = map(np.asarray, (crops, targets, weights, heatmaps))
+        return draw_examples(crops, targets, weights, heatmaps, self.spec)
 
     def gradient_step(self, batch: dict[str, Any]) -> tuple[Tensor, list[Tensor], Tensor]:
         """One replica's part of a step, without the update.

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from keras_simplepose.core import codecs
 from keras_simplepose.core.codecs import simcc
@@ -70,8 +71,36 @@ def _draw_skeleton(axis: Any, pixels: np.ndarray, points: np.ndarray, drawn: np.
     axis.set(xlim=(0, width), ylim=(height, 0))
 
 
+def draw_boxes(
+    images: np.ndarray, boxes: np.ndarray, persons: np.ndarray, found: np.ndarray, scores: np.ndarray
+) -> np.ndarray:
+    """Draws a detector's images in a row: the boxes of persons white, those found orange.
+
+    Args:
+        images: [B, H, W, 3] float RGB of 0–255.
+        boxes: [B, M, 4] float32 (x, y, width, height).
+        persons: [B, M] float32, 1 for a person.
+        found: [B, N, 4] float32.
+        scores: [B, N] float32 of them.
+
+    Returns:
+        [height, width, 3] uint8 RGB.
+    """
+    figure = Figure(figsize=(3.2 * len(images), 3.2), layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    for number, axis in enumerate(figure.subplots(1, len(images), squeeze=False)[0]):
+        axis.imshow(np.clip(images[number], 0, 255).astype(np.uint8))
+        kinds = ((boxes, persons > 0, "white"), (found, scores > DRAWN_SCORE, "orangered"))
+        for table, chosen, color in kinds:
+            for x, y, width, height in table[number][chosen[number]]:
+                axis.add_patch(Rectangle((x, y), width, height, fill=False, color=color, linewidth=1))
+        axis.set(xticks=[], yticks=[])
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
 def draw_curves(rows: list[dict[str, float]], path: Path) -> None:
-    """Draws loss, PCK and AP over the epochs to an image file.
+    """Draws loss, PCK (a detector's recall) and AP over the epochs to an image file.
 
     Args:
         rows: as in curves.csv: epoch, loss, pck and, where measured, validation_loss, validation_pck, AP, AP50.
@@ -79,7 +108,7 @@ def draw_curves(rows: list[dict[str, float]], path: Path) -> None:
     """
     figure = Figure(figsize=(10, 3.2), layout="constrained")
     FigureCanvasAgg(figure)
-    panels = (("loss", "validation_loss"), ("pck", "validation_pck"), ("AP", "AP50", "AP75"))
+    panels = (("loss", "validation_loss"), ("pck", "validation_pck", "recall"), ("AP", "AP50", "AP75"))
     for axis, names in zip(figure.subplots(1, len(panels)), panels, strict=True):
         for name in names:
             measured = [(row["epoch"] + 1, row[name]) for row in rows if name in row]

@@ -9,11 +9,12 @@ from keras_simplepose.config import DetectorConfig
 from keras_simplepose.core.skeletons import COCO17
 from keras_simplepose.data.coco import load_persons
 from keras_simplepose.data.persons import Detection, Person
-from keras_simplepose.detection.boxes import keep_best, letterbox
+from keras_simplepose.detection.boxes import keep_best
 from keras_simplepose.detection.data_set import detect_data_set, recall
 from keras_simplepose.detection.detectors import load_detector
 from keras_simplepose.detection.keras_hub import KerasHubDetector
 from keras_simplepose.detection.yolox import decode_yolox
+from keras_simplepose.media.letterbox import letterbox
 from keras_simplepose.utils.errors import UserError
 
 

@@ -9,9 +9,10 @@ from keras import applications, layers
 
 from keras_simplepose.core.skeletons import COCO17, MPII16
 from keras_simplepose.models.backbones.registry import BACKBONES
+from keras_simplepose.models.features import HEAD_DEVIATION
 from keras_simplepose.models.files import load_model, save_model
 from keras_simplepose.models.layers import PixelNormalization
-from keras_simplepose.models.simple_baselines import HEAD_DEVIATION, build_pose_model
+from keras_simplepose.models.simple_baselines import build_pose_model
 from keras_simplepose.models.stages import pose_spec
 from keras_simplepose.utils.errors import UserError
 

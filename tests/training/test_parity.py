@@ -13,8 +13,9 @@ from keras_simplepose.conversion.torch_networks import build_twin  # noqa: E402
 from keras_simplepose.core import codecs  # noqa: E402
 from keras_simplepose.core.skeletons import COCO17  # noqa: E402
 from keras_simplepose.core.spec import PoseSpec  # noqa: E402
+from keras_simplepose.models.features import HEAD_DEVIATION  # noqa: E402
 from keras_simplepose.models.losses import keypoint_mse  # noqa: E402
-from keras_simplepose.models.simple_baselines import HEAD_DEVIATION, build_pose_model  # noqa: E402
+from keras_simplepose.models.simple_baselines import build_pose_model  # noqa: E402
 from keras_simplepose.training.optimizers import PyTorchAdam  # noqa: E402
 
 SIZE = (64, 64)
