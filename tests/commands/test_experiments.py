@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from small_training import patches
 
-from keras_simplepose import train
+from keras_simplepose import train, train_detector
 from keras_simplepose.config import TrainingConfig
 from keras_simplepose.core.skeletons import load_skeleton
 from keras_simplepose.flags import CommandLine
@@ -183,3 +183,12 @@ def test_three_steps_of_it_learn(name):
     step, before = tf.function(trainer.train_step), np.array(trainer.network.trainable_variables[0].numpy())
     losses = [float(step(patches(4))["loss"]) for _ in range(3)]
     assert np.isfinite(losses).all() and (trainer.network.trainable_variables[0].numpy() != before).any()
+
+
+@pytest.mark.parametrize("path", sorted((FOLDER / "person_detector").glob("*.cfg")), ids=lambda path: path.stem)
+def test_a_detectors_flagfile_states_only_what_differs(path):
+    configs = CommandLine("train_detector", "", *train_detector.CONFIGS).parse([f"--flagfile={path}"])
+    values = {name: value for config in configs for name, value in dataclasses.asdict(config).items()}
+    defaults = {name: value for kind in train_detector.CONFIGS for name, value in dataclasses.asdict(kind()).items()}
+    assert all(values[name] != defaults[name] for name in stated(path))
+    assert {name for name in values if values[name] != defaults[name]} == set(stated(path))

@@ -26,7 +26,7 @@ def test_it_is_small_and_whole():
     assert FILE.stat().st_size < MOST_BYTES
     model = load_model(FILE)
     spec = pose_spec(model)
-    assert (spec.skeleton.name, spec.input_size, spec.heatmap_size) == ("coco17", (192, 160), (48, 40))
+    assert (spec.skeleton.name, spec.input_size, spec.heatmap_size) == ("coco17", (256, 192), (64, 48))
     assert {variable.dtype for variable in model.weights} == {"float32"}
     assert all(np.all(np.isfinite(np.asarray(variable))) for variable in model.weights)
 
