@@ -53,8 +53,11 @@ def choose_jit_compile(
     """
     if mode != "auto":
         return mode == "on", f"jit_compile is {mode}"
-    if len({device.split("/device")[0] for device in strategy.extended.worker_devices}) > 1:
-        return False, "several workers would not time it alike"
+    if (
+        isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+        and strategy.cluster_resolver.cluster_spec().jobs
+    ):
+        return False, "workers would not time it alike"
     if total_steps < STEPS_WORTH_TIMING:
         return False, f"{total_steps} steps are too few to earn back the timing of both ways"
     batch = next(iter(strategy.experimental_distribute_dataset(batches)))

@@ -134,6 +134,7 @@ def test_annotations_of_other_films_are_refused(annotated, tmp_path):
         OwnScene(str(annotated / "frames"), str(tmp_path / "two.json"), None, None)
 
 
+@pytest.mark.slow
 def test_the_suite_with_a_film_of_ones_own(annotated, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(tracking, "EVERY", (1,))
     monkeypatch.setattr(tracking, "BOX_THRESHOLDS", (0.5,))

@@ -65,6 +65,7 @@ def test_without_the_reference_there_is_no_ratio():
     assert (row.ratio_to, row.ratio) == ("", None)
 
 
+@pytest.mark.slow
 def test_input_suite_gives_rows_beside_the_reference(sources, tmp_path, capsys):
     script, output = tmp_path / "reference.py", tmp_path / "rows.jsonl"
     script.write_text(REFERENCE)

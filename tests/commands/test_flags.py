@@ -6,7 +6,8 @@ from keras_simplepose import config, train
 from keras_simplepose.flags import CommandLine, write_flagfile
 from keras_simplepose.utils.errors import UserError
 
-CONFIGS = [kind for kind in vars(config).values() if dataclasses.is_dataclass(kind) and kind != config.TrainingConfig]
+WHOLE = (config.TrainingConfig, config.DetectorTrainingConfig)  # Made of others.
+CONFIGS = [kind for kind in vars(config).values() if dataclasses.is_dataclass(kind) and kind not in WHOLE]
 
 
 def command(*configs):

@@ -92,6 +92,7 @@ def test_the_first_dimension_of_an_onnx_file_is_named_batch(exported):
     assert names == ["batch"] * 3
 
 
+@pytest.mark.slow
 def test_files_are_proven_in_openvino_when_asked(exported, tmp_path):
     pytest.importorskip("openvino")
     config = ExportConfig(model=str(exported / "pose.keras"), output=str(tmp_path / "out"), format=("tflite", "onnx"))

@@ -76,6 +76,7 @@ def test_a_step_is_the_same_with_and_without_xla():
     assert moved > 1e-3 and apart < 0.01 * moved
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
 def test_a_step_of_mixed_precision_is_near_that_of_float32(precision):
     batch = patches()
