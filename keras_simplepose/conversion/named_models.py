@@ -48,7 +48,7 @@ def load_model(name: str | Path) -> keras.Model:
     Example:
         >>> from keras_simplepose import load_model
         >>> load_model("small").output_shape
-        (None, 48, 40, 17)
+        (None, 64, 48, 17)
     """
     return files.load_model(model_file(name))
 
