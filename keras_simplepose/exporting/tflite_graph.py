@@ -58,7 +58,7 @@ def join(shell: Any, network: Any) -> Any:
         hole = (outputs.pop(HOLE_OUTPUT), inputs.pop(HOLE_INPUT))
         _inline(graph, network.subgraphs[0], hole, first_buffer, first_code)
         graph.inputs, graph.outputs = list(inputs.values()), list(outputs.values())
-        _make_names_unique(graph)
+        make_names_unique(graph)
         joined.signatureDefs.append(_signature(_text(signature.signatureKey), inputs, outputs, len(joined.subgraphs)))
         joined.subgraphs.append(graph)
     return joined
@@ -81,7 +81,7 @@ def _inline(graph: Any, network: Any, hole: tuple[int, int], first_buffer: int, 
     graph.operators = _runnable_order(graph.operators)
 
 
-def _make_names_unique(graph: Any) -> None:
+def make_names_unique(graph: Any) -> None:
     """Numbers repeated tensor names: LiteRT goes by index, but OpenVINO and others take two of one name for one."""
     taken = {_text(tensor.name or b"") for tensor in graph.tensors}
     seen: set[str] = set()

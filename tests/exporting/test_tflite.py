@@ -58,7 +58,7 @@ def test_repeated_names_are_numbered_past_those_taken():
     graph.tensors = [tflite_graph.schema.TensorT() for _ in range(5)]
     for tensor, name in zip(graph.tensors, (b"a", b"a", b"a_1", b"a", b"b"), strict=True):
         tensor.name = name
-    tflite_graph._make_names_unique(graph)
+    tflite_graph.make_names_unique(graph)
     assert [tensor.name for tensor in graph.tensors] == ["a", "a_2", "a_1", "a_3", "b"]
 
 

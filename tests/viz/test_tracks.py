@@ -39,7 +39,7 @@ def test_who_left_loses_the_trail_at_last():
     nobody = TrackedPoses(poses_of([]), np.zeros(0, int), np.zeros(0, bool))
     for _ in range(3):
         np.testing.assert_array_equal(draw(IMAGE, nobody), IMAGE)
-    assert not draw._ways
+    np.testing.assert_array_equal(draw(IMAGE, tracked(200)), TrackDrawer(3)(IMAGE, tracked(200)))  # No line from 40.
 
 
 def test_a_person_no_detector_saw_has_a_dashed_box_and_the_given_frame_stays():
