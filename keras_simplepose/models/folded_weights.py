@@ -89,7 +89,7 @@ def load_folded_weights(model: keras.Model, path: str | Path, crops: Iterable[An
 
     Args:
         model: a pose network whose backbone has the file's convolutions in layer order, each with a batch normalisation
-            after it, "same" padding and pixels of −1 to 1: `mobilenetv2` and `mobilenetv2_bottleneck`.
+            after it, "same" padding and pixels of −1 to 1: `mobilenetv2` and what is cut from it.
         path: of the file; convolutions after the backbone's last are not used.
         crops: batches [B, H, W, 3] of RGB 0–255, all of one B: what the statistics are measured on.
 

@@ -86,6 +86,12 @@ BACKBONES: dict[str, Backbone] = {
         _PLUS_MINUS_ONE,
         has_alpha=True,
     ),
+    # Half the weights of that: its last three blocks have as many as all before them.
+    "mobilenetv2_block13": Backbone(
+        _application(applications.MobileNetV2, takes_alpha=True, last_layer="block_13_project_BN"),
+        _PLUS_MINUS_ONE,
+        has_alpha=True,
+    ),
     "mobilenetv2_pytorch": Backbone(
         lambda x, weights, alpha: mobilenet_v2(x, alpha), Normalization(), has_imagenet_weights=False, has_alpha=True
     ),
