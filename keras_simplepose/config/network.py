@@ -86,6 +86,12 @@ class ModelConfig:
     frozen_layers: tuple[str, ...] = option(
         (), "layers whose names begin with one of these are not trained, batch norm too; * stands for anything"
     )
+    initial_layers: str = option(
+        "",
+        "a .keras model, or a name that presets lists, whose layers set those of the same names and shapes in the new "
+        "network; the others begin anew",
+        only_with=NEW_NETWORK,
+    )
     initial_model: str = option(
         "", "a .keras model, or a name that presets lists, to go on from, with its own architecture, frame and weights"
     )

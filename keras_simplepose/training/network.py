@@ -20,7 +20,7 @@ from keras_simplepose.models.heads import with_skeleton
 from keras_simplepose.models.person_detector import build_person_detector
 from keras_simplepose.models.presets import BACKBONE
 from keras_simplepose.models.stages import pose_spec
-from keras_simplepose.utils.errors import UserError
+from keras_simplepose.utils.errors import UserError, shown
 
 NO_FILES = ("", "none", "imagenet")
 
@@ -98,7 +98,33 @@ def _new_network(config: TrainingConfig) -> keras.Model:
     def build(weights: str) -> keras.Model:
         return build_from_config(dataclasses.replace(config.model, backbone_weights=weights), config.run.precision)
 
-    return _with_backbone_weights(build, config.model.backbone_weights)
+    network = _with_backbone_weights(build, config.model.backbone_weights)
+    if config.model.initial_layers:
+        print(_set_layers(network, config.model.initial_layers))
+    return network
+
+
+def _set_layers(network: keras.Model, name: str) -> str:
+    """Sets the layers that a model has too; a line says how many.
+
+    Raises:
+        UserError: as `load_model`; or there is none.
+    """
+    theirs = {layer.name: layer.get_weights() for layer in load_model(name).layers if layer.weights}
+    ours = [layer for layer in network.layers if layer.weights]
+    fitting = [
+        layer
+        for layer in ours
+        if [value.shape for value in theirs.get(layer.name, ())] == [tuple(weight.shape) for weight in layer.weights]
+    ]
+    if not fitting:
+        raise UserError(f"initial_layers {name}: {network.name} has no layer of the same name and shape")
+    for layer in fitting:
+        layer.set_weights(theirs[layer.name])
+    names = {layer.name for layer in fitting}
+    new = [layer.name for layer in ours if layer.name not in names]
+    rest = f"; new: {shown(', '.join(new))}" if new else ""
+    return f"{name}: set {len(fitting)} of the {len(ours)} layers of {network.name} that have weights{rest}"
 
 
 def _with_backbone_weights(build: Callable[[str], keras.Model], weights: str) -> keras.Model:
