@@ -179,6 +179,17 @@ class OptimizationConfig:
         minimum=0,
         below=1,
     )
+    teacher: str = option(
+        "", "model whose heatmaps of the same crops are learnt beside the labels [Hinton et al. 2015]; a file or a name"
+    )
+    teacher_weight: float = option(
+        0.5,
+        "share of the loss that is the teacher's, in which keypoints count that nobody labelled; the labels have the "
+        "rest [Zhang et al., CVPR 2019: 0.5]",
+        above=0,
+        maximum=1,
+        only_with={"teacher": True},
+    )
 
 
 @dataclass(frozen=True)

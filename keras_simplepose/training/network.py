@@ -12,6 +12,7 @@ from keras_simplepose.conversion.converter import load_backbone_weights
 from keras_simplepose.conversion.named_models import load_model
 from keras_simplepose.conversion.torch_files import is_checkpoint
 from keras_simplepose.core.skeletons import load_skeleton
+from keras_simplepose.core.spec import PoseSpec
 from keras_simplepose.models.build import build_from_config, check_options
 from keras_simplepose.models.fetching import weights_file
 from keras_simplepose.models.files import load_person_detector
@@ -62,6 +63,34 @@ def build_detector(config: DetectorTrainingConfig) -> keras.Model:
         network = _with_backbone_weights(build, model.backbone_weights)
     _freeze(network, model.frozen_layers)
     return network
+
+
+def load_teacher(name: str, spec: PoseSpec) -> keras.Model | None:
+    """The network whose heatmaps another learns; None for no name.
+
+    Args:
+        name: a file or a name of one.
+        spec: of the network that learns.
+
+    Raises:
+        UserError: as `load_model`; or its heatmaps are of another kind.
+    """
+    if not name:
+        return None
+    teacher = load_model(name)
+    found = pose_spec(teacher)
+    for kind, theirs, ours in (
+        ("keypoints", found.skeleton.keypoints, spec.skeleton.keypoints),
+        ("input size", found.input_size, spec.input_size),
+        ("heatmap size", found.heatmap_size, spec.heatmap_size),
+        ("sigma", found.sigma, spec.sigma),
+        ("unit of heatmaps (codec)", found.strides, spec.strides),
+        ("box padding", found.box_padding, spec.box_padding),
+    ):
+        if theirs != ours:
+            raise UserError(f"teacher {name}: its {kind} must be the network's, {shown(ours)}, and is {shown(theirs)}")
+    teacher.trainable = False
+    return teacher
 
 
 def _freeze(network: keras.Model, prefixes: Iterable[str]) -> None:

@@ -17,13 +17,14 @@ from keras_simplepose.data.persons import PersonSet
 from keras_simplepose.data.pipeline import ImageSource, PatchSource, training_dataset, validation_dataset
 from keras_simplepose.evaluation.evaluator import evaluate_predictor
 from keras_simplepose.models.folded_weights import is_folded, load_folded_weights
+from keras_simplepose.models.stages import pose_spec
 from keras_simplepose.prediction.predictor import PosePredictor
 from keras_simplepose.training.callbacks import EpochEvaluation, EpochReport
 from keras_simplepose.training.checkpoints import Checkpoint, CheckpointFolder
 from keras_simplepose.training.devices import check_agreement, is_chief, make_strategy
 from keras_simplepose.training.jit import choose_jit
 from keras_simplepose.training.loop import TrainingLoop
-from keras_simplepose.training.network import build_network, matching_layers
+from keras_simplepose.training.network import build_network, load_teacher, matching_layers
 from keras_simplepose.training.optimizers import PyTorchAdam
 from keras_simplepose.training.run_options import check_options, options_of
 from keras_simplepose.training.run_state import RunState, go_on, identity_of, locked
@@ -87,7 +88,8 @@ def _train(config: TrainingConfig, workdir: Path) -> TrainingResult:
     checkpoints = CheckpointFolder(workdir, run.keep_checkpoints)
     with strategy.scope():
         network = build_network(config)
-        trainer = TrainingModel(network, _half_body_minimum(config.augmentation), optimization)
+        teacher = load_teacher(optimization.teacher, pose_spec(network))
+        trainer = TrainingModel(network, _half_body_minimum(config.augmentation), optimization, teacher)
     source = training_source(config, trainer.spec)
     validation = validation_source(config.data, trainer.spec)
     print(f"training annotations: {source.summary()}")

@@ -39,13 +39,17 @@ class TrainingModel(keras.Model):
         network: keras.Model,
         half_body_minimum: int = 0,
         optimization: OptimizationConfig | None = None,
+        teacher: keras.Model | None = None,
     ):
         """Wraps a network.
 
         Args:
             network: from crops to heatmaps, or to a list of them, one for each stage, which all learn the targets.
             half_body_minimum: `AugmentationConfig.half_body_minimum` if such crops are drawn, else 0.
-            optimization: of which the loss, the accumulation and the weights' average are the step's.
+            optimization: of which the loss, the accumulation, the weights' average and the teacher's share are the
+                step's.
+            teacher: another network with heatmaps of the same kind, which are learnt beside the labels; it stays as it
+                is, and is no part of what a checkpoint holds.
 
         Raises:
             UserError: the network has no `Heatmaps`, or stages whose shapes differ.
@@ -62,6 +66,9 @@ class TrainingModel(keras.Model):
         if self.spec.distributions:
             self.pck = functools.partial(distribution_pck, input_size=self.spec.input_size)
         self.accumulation_steps = optimization.accumulation_steps
+        self.teacher_weight = optimization.teacher_weight if teacher else 0.0
+        # A closure, since Keras would take a network among the attributes for a part of this one.
+        self.taught = (lambda crops: stages(teacher(crops, training=False))[-1]) if teacher else None
         decay = optimization.ema_decay
         self.average = StatisticsAverage(self, network, decay) if decay else None
         self.built = True
@@ -134,6 +141,10 @@ class TrainingModel(keras.Model):
         with tf.GradientTape() as tape:
             heatmaps = stages(self.network(crops, training=True))
             loss = tf.reduce_mean(self._summed_losses(heatmaps, targets, weights))
+            if self.taught:
+                # Every keypoint has weight: the teacher knows also those that nobody labelled.
+                taught = self._summed_losses(heatmaps, self.taught(crops), tf.ones_like(weights))
+                loss = (1 - self.teacher_weight) * loss + self.teacher_weight * tf.reduce_mean(taught)
             share = loss / tf.distribute.get_strategy().num_replicas_in_sync
             share = self.optimizer.scale_loss(share)
         gradients = tape.gradient(share, self.network.trainable_variables)

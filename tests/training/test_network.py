@@ -8,7 +8,7 @@ from small_training import network
 from keras_simplepose.config import ModelConfig, TrainingConfig
 from keras_simplepose.models.files import load_model, save_model
 from keras_simplepose.models.stages import pose_spec
-from keras_simplepose.training.network import build_network
+from keras_simplepose.training.network import build_network, load_teacher
 from keras_simplepose.utils.errors import UserError
 
 MODEL = ModelConfig(
@@ -62,3 +62,30 @@ def test_options_of_another_architecture_are_refused():
     config = TrainingConfig(ModelConfig(architecture="hourglass", backbone="resnet101"))
     with pytest.raises(UserError, match="backbone is 'resnet101', but architecture hourglass has no such option"):
         build_network(config)
+
+
+def test_a_teacher_of_other_heatmaps_is_refused(tmp_path):
+    save_model(build_network(TrainingConfig(MODEL)), tmp_path / "teacher.keras")
+    spec, name = pose_spec(network()), str(tmp_path / "teacher.keras")
+    with pytest.raises(UserError, match="teacher.keras: its heatmap size must be the network's, .*16, 16.* is .*4, 4"):
+        load_teacher(name, dataclasses.replace(spec, heatmap_size=(16, 16)))
+    teacher = load_teacher(name, spec)
+    assert teacher is not None and not teacher.trainable_variables
+    assert load_teacher("", spec) is None
+
+
+def test_initial_layers_are_set_where_they_fit(tmp_path, capsys):
+    save_model(build_network(TrainingConfig(MODEL)), tmp_path / "narrow.keras")
+    theirs = load_model(tmp_path / "narrow.keras")
+    wide = dataclasses.replace(MODEL, deconv_filters=(24,), initial_layers=str(tmp_path / "narrow.keras"))
+    built = build_network(TrainingConfig(wide))
+    new = {"deconv_layers.0", "deconv_layers.1", "final_layer"}
+    for layer in (layer for layer in built.layers if layer.weights and layer.name not in new):
+        for ours, other in zip(layer.get_weights(), theirs.get_layer(layer.name).get_weights(), strict=True):
+            np.testing.assert_array_equal(ours, other)
+    count = sum(bool(layer.weights) for layer in built.layers)
+    assert (
+        f"set {count - 3} of the {count} layers of pose_mobilenetv2 that have weights; new: " in capsys.readouterr().out
+    )
+    with pytest.raises(UserError, match="initial_layers .*: pose_resnet18_pytorch has no layer of the same name"):
+        build_network(TrainingConfig(dataclasses.replace(wide, backbone="resnet18_pytorch", alpha=0.25)))

@@ -172,3 +172,34 @@ def test_drawn_colours_reach_the_crops():
     crops, targets_again, _ = model.make_batch(drawn)
     np.testing.assert_array_equal(targets, targets_again)
     assert all(np.mean(one != two) > 0.3 for one, two in zip(np.asarray(crops), np.asarray(plain), strict=True))
+
+
+def test_a_teachers_heatmaps_are_learnt_beside_the_labels():
+    """Against the sum written out: where nobody labelled, the teacher's share is all there is."""
+    batch = patches()
+    teacher, options = network(), OptimizationConfig(teacher="any", teacher_weight=0.25)
+    for variable in teacher.trainable_variables:
+        variable.assign(variable * 1.5 + 0.05)
+    teacher.trainable = False
+    before = values(teacher.variables)
+    model = TrainingModel(network(), optimization=options, teacher=teacher)
+    model.compile(optimizer=keras.optimizers.SGD(1.0))
+    assert len(model.weights) == len(TrainingModel(network()).weights)  # A checkpoint does not hold the teacher.
+    for unlabelled in (False, True):
+        batch["visible"] *= 0 if unlabelled else 1
+        crops, targets, weights = model.make_batch(batch)
+        taught = teacher(crops, training=False)
+        with tf.GradientTape() as tape:
+            maps = model.network(crops, training=True)
+            own = tf.reduce_mean(keypoint_mse(maps, targets, weights))
+            other = tf.reduce_mean(keypoint_mse(maps, taught, tf.ones_like(weights)))
+            total = 0.75 * own + 0.25 * other
+        expected = tape.gradient(total, model.network.trainable_variables)
+        loss, gradients, _ = model.gradient_step(batch)
+        assert (float(own) == 0) == unlabelled and float(other) > 0
+        assert float(loss) == pytest.approx(float(total), rel=1e-5)
+        for ours, theirs in zip(gradients, expected, strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-6)
+    model.train_step(batch)
+    for ours, theirs in zip(values(teacher.variables), before, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
