@@ -7,22 +7,25 @@ from keras_simplepose.flags import run_command, warn
 
 DESCRIPTION = """Detects the persons in the images of a COCO data set and writes their boxes as detection results.
 
-`evaluate --detections` and `predict --boxes` read the file. Weak detections are kept, as AP asks for."""
+`evaluate --detections` and `predict --boxes` read the file. Weak detections are kept, as AP asks for. Against the
+annotated persons it prints box AP, and recall and false boxes a photograph."""
 
 
 def main(config: DetectionDataConfig, detector_config: DetectorConfig) -> None:
-    """Detects, writes and says how many of the annotated persons were found."""
+    """Detects, writes and says how good the boxes are: AP, recall, false boxes."""
     from keras_simplepose.core.skeletons import load_skeleton
     from keras_simplepose.data.coco import load_persons
     from keras_simplepose.data.image_paths import check_image_paths
-    from keras_simplepose.detection.data_set import RECALL_OVERLAP, RECALL_SIZE, detect_data_set, recall
+    from keras_simplepose.detection.data_set import detect_data_set
     from keras_simplepose.detection.detectors import load_detector
+    from keras_simplepose.evaluation.box_metrics import describe
     from keras_simplepose.utils.files import check_outputs, check_writable, record_results, write_json
 
     check_outputs([config.output], [config.annotations, detector_config.detector])
     person_set = load_persons(
         config.annotations,
         load_skeleton(config.skeleton),
+        labelled_only=False,  # Also who has no labelled keypoint is a person to find.
         images=config.images,
         trust_keypoint_order=config.trust_keypoint_order,
         boxes_from_keypoints=config.boxes_from_keypoints,
@@ -36,12 +39,8 @@ def main(config: DetectionDataConfig, detector_config: DetectorConfig) -> None:
     record_results(config.output)
     warn(summary.orientations.warning(config.orientation))
     print(f"{len(summary.detections):,} persons in {len(person_set.images):,} images, written to {config.output}")
-    found, total = recall(person_set.persons, summary.detections, RECALL_SIZE)
-    if total:
-        print(
-            f"recall at IoU {RECALL_OVERLAP:g}, annotated persons of at least {RECALL_SIZE} pixels: "
-            f"{found}/{total} = {found / total:.3f}"
-        )
+    if person_set.persons:
+        print(describe(person_set, summary.detections))
     for fault in summary.skipped:
         print(f"left out: {fault}")
 

@@ -37,7 +37,8 @@ def main(
     run: RunConfig,
 ) -> None:
     """Runs the training and says where everything is."""
-    from keras_simplepose.training.detector_trainer import FALSE_BOXES, train_detector
+    from keras_simplepose.evaluation.box_metrics import FALSE_BOXES, LEAST_SIZE
+    from keras_simplepose.training.detector_trainer import train_detector
 
     workdir = Path(run.workdir)
     inputs = [model.initial_model, model.backbone_weights, data.annotations, data.images]
@@ -51,7 +52,11 @@ def main(
     print(f"\nmodel        {result.model}")
     if measured := [row for row in result.rows if "AP" in row]:
         best = max(measured, key=lambda row: row["AP"])
-        print(f"best box AP  {best['AP']:.3f}, recall {best['recall']:.3f} at {FALSE_BOXES:g} false box a photograph")
+        print(
+            f"best box AP  {best['AP']:.3f}; recall at {FALSE_BOXES:g} false box a photograph (scores from "
+            f"{best['threshold']:.3f} on, the model's own threshold from now on): {best['recall_all']:.3f} of all "
+            f"persons, {best['recall']:.3f} of those of at least {LEAST_SIZE} pixels"
+        )
         print(f"metrics      {workdir / 'evaluations.jsonl'}")
     print(f"curves       {workdir / 'curves.png'} and {workdir / 'curves.csv'}")
     print(f"examples     {workdir / 'examples.png'}\nflags        {workdir / 'flags.cfg'}")

@@ -14,7 +14,9 @@ from keras_simplepose.config.evaluation import (
 from keras_simplepose.config.network import ModelConfig
 from keras_simplepose.config.options import option, same
 
-FINDS_PERSONS = {"detector": ("*.onnx", "yolox_*", "keras_hub:*")}
+FINDS_PERSONS = {"detector": ("*.keras", "*.onnx", "yolox_*", "keras_hub:*")}
+OWN_THRESHOLD = -1.0
+DETECTOR_THRESHOLD = 0.3  # Least score of a person, where the detector states none.
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,13 @@ class DetectorConfig:
         minimum=32,
         only_with={"detector": "*.onnx"},
     )
-    detector_threshold: float = option(0.3, "least score of a person", minimum=0, maximum=1, only_with=FINDS_PERSONS)
+    detector_threshold: float = option(
+        OWN_THRESHOLD,
+        f"least score of a person; -1: what a .keras file states for itself, {DETECTOR_THRESHOLD} for the others",
+        minimum=-1,
+        maximum=1,
+        only_with=FINDS_PERSONS,
+    )
     detector_overlap: float = option(
         0.65,
         "IoU above which the weaker of two boxes is a duplicate [YOLOX]",
@@ -46,8 +54,12 @@ class DetectorConfig:
         -1,
         "the detector's class number of persons; -1: 0, or 1 for KerasHub's of 91 classes",
         minimum=-1,
-        only_with=FINDS_PERSONS,
+        only_with={"detector": ("*.onnx", "yolox_*", "keras_hub:*")},
     )
+
+    def threshold(self, own: float = DETECTOR_THRESHOLD) -> float:
+        """The least score of a person, `own` being the detector's."""
+        return own if self.detector_threshold < 0 else self.detector_threshold
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
+from keras_simplepose.config.prediction import DETECTOR_THRESHOLD
 from keras_simplepose.core.arrays import Tensor
 from keras_simplepose.utils.errors import UserError
 
@@ -28,17 +29,21 @@ class DetectorSpec:
     Attributes:
         input_size: (H, W) of its input, into which images are letterboxed.
         map_size: (h, w) of its output.
+        threshold: least score of a person where the user states none; training sets it to one false box a photograph.
     """
 
     input_size: tuple[int, int]
     map_size: tuple[int, int]
+    threshold: float = DETECTOR_THRESHOLD
 
     def __post_init__(self):
         """Checks that the sizes belong together.
 
         Raises:
-            UserError: the output's aspect ratio differs from the input's.
+            UserError: the output's aspect ratio differs from the input's, or the threshold is no score.
         """
+        if not 0 <= self.threshold <= 1:
+            raise UserError(f"threshold {self.threshold} is not within 0 and 1")
         if self.input_size[0] * self.map_size[1] != self.input_size[1] * self.map_size[0]:
             raise UserError(f"map size {self.map_size} has not the aspect ratio of the input {self.input_size}")
 
@@ -49,7 +54,7 @@ class DetectorSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """The specification as JSON-serialisable values."""
-        return {name: list(size) for name, size in asdict(self).items()}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, values: Any) -> "DetectorSpec":
@@ -60,7 +65,8 @@ class DetectorSpec:
         """
         try:
             (height, width), (rows, columns) = values["input_size"], values["map_size"]
-            return cls((int(height), int(width)), (int(rows), int(columns)))
+            threshold = float(values.get("threshold", DETECTOR_THRESHOLD))  # Earlier files have none.
+            return cls((int(height), int(width)), (int(rows), int(columns)), threshold)
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(f"the detector's specification is damaged: {error!r}") from error
 

@@ -26,7 +26,8 @@ class CenterDetector:
         Raises:
             UserError: it is no person detector.
         """
-        self._config, spec = config, detector_spec(model)
+        spec = detector_spec(model)
+        self._threshold = config.threshold(spec.threshold)
         self._find = tf.function(
             lambda image: find_persons(
                 lambda batch: model(batch, training=False), image, spec, config.detector_overlap
@@ -46,5 +47,5 @@ class CenterDetector:
     def __call__(self, image: np.ndarray) -> PersonBoxes:
         """The persons in an image [H, W, 3] uint8 RGB, best first."""
         boxes, scores = (value.numpy() for value in self._find(image))
-        kept = (scores > 0) & (scores >= self._config.detector_threshold) & np.isfinite(boxes).all(1)
+        kept = (scores > 0) & (scores >= self._threshold) & np.isfinite(boxes).all(1)
         return PersonBoxes(boxes[kept], scores[kept])

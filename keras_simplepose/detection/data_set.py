@@ -1,4 +1,4 @@
-"""Detecting persons in a data set, and measuring how many of the annotated ones were found."""
+"""Detecting persons in a data set."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -8,17 +8,13 @@ from typing import Any
 
 import numpy as np
 import tqdm
-from pycocotools import mask
 
-from keras_simplepose.data.persons import Detection, ImageRecord, Person, PersonSet
+from keras_simplepose.data.persons import Detection, ImageRecord, PersonSet
 from keras_simplepose.detection.detectors import Detector
 from keras_simplepose.media.images import read_image
 from keras_simplepose.media.orientation import Orientation, OrientationCount
 from keras_simplepose.utils.errors import UserError
 from keras_simplepose.utils.stages import prefetch
-
-RECALL_OVERLAP = 0.5  # IoU from which on a detection counts as the person's.
-RECALL_SIZE = 64  # Pixels of a person's longer side from which on recall is reported.
 
 
 @dataclass
@@ -104,37 +100,3 @@ def detect_data_set(
         for box, score in zip(found.boxes.tolist(), found.scores.tolist(), strict=True):
             summary.detections.append(Detection(image_id, tuple(box), score))
     return summary
-
-
-def recall(
-    persons: Iterable[Person], detections: Iterable[Detection], least_size: float, overlap: float = RECALL_OVERLAP
-) -> tuple[int, int]:
-    """How many persons were detected: greedily, from the best detection down, each detection serving one person.
-
-    Args:
-        persons: annotated.
-        detections: of the same images.
-        least_size: pixels of a person's longer side; smaller ones are not counted.
-        overlap: least IoU of a detection with its person.
-
-    Returns:
-        the number found, and the number there are.
-    """
-    persons_of: dict[int, list[Person]] = {}
-    for person in persons:
-        persons_of.setdefault(person.image_id, []).append(person)
-    detections_of: dict[int, list[Detection]] = {}
-    for detection in detections:
-        detections_of.setdefault(detection.image_id, []).append(detection)
-    found = total = 0
-    for image_id, group in persons_of.items():
-        boxes = np.array([person.box for person in group], np.float64)
-        large = boxes[:, 2:].max(1) >= least_size
-        hit = np.zeros(len(group), bool)
-        best_first = sorted(detections_of.get(image_id, []), key=lambda detection: -detection.score)
-        candidates = np.array([detection.box for detection in best_first], np.float64).reshape(-1, 4)
-        for ious in mask.iou(candidates, boxes, [0] * len(boxes)) if len(candidates) else ():
-            ious = np.where(hit, 0, ious)
-            hit[ious.argmax()] |= ious.max() >= overlap
-        found, total = found + int((hit & large).sum()), total + int(large.sum())
-    return found, total

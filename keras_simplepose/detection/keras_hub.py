@@ -38,7 +38,7 @@ class KerasHubDetector:
         else:
             raise UserError(f"the detector has {classes} classes, not COCO's; say which are persons with person_class")
         decoder = model.prediction_decoder
-        decoder.confidence_threshold, decoder.iou_threshold = config.detector_threshold, config.detector_overlap
+        decoder.confidence_threshold, decoder.iou_threshold = config.threshold(), config.detector_overlap
         converter = getattr(getattr(model, "preprocessor", None), "image_converter", None)
         self._size = tuple(getattr(converter, "image_size", None) or DEFAULT_SIZE)
 
@@ -82,4 +82,4 @@ class KerasHubDetector:
         )
         persons = np.asarray(found["labels"][0][:count]) == self._class
         boxes, scores = np.asarray(boxes)[persons], np.asarray(found["confidence"][0][:count])[persons]
-        return keep_best(boxes / factor, scores, self._config.detector_threshold, self._config.detector_overlap)
+        return keep_best(boxes / factor, scores, self._config.threshold(), self._config.detector_overlap)

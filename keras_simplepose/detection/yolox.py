@@ -85,7 +85,7 @@ class YoloxDetector:
         canvas, factor = letterbox(image, (self._size, self._size))
         boxes, scores = decode_yolox(self._forward(canvas)[0], self._size)
         config = self._config
-        return keep_best(boxes / factor, scores[:, self._class], config.detector_threshold, config.detector_overlap)
+        return keep_best(boxes / factor, scores[:, self._class], config.threshold(), config.detector_overlap)
 
 
 def _brief(error: cv2.error) -> str:

@@ -4,7 +4,7 @@ import contextlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from pycocotools import mask
@@ -15,7 +15,22 @@ from keras_simplepose.evaluation.coco_metrics import coco_index
 
 OVERLAP = 0.5  # IoU from which on a detection counts as the person's.
 LEAST_SIZE = 64  # Pixels of a person's longer side from which on recall is reported.
+FALSE_BOXES = 1.0  # A photograph, at which recall is reported.
 METRICS = ("AP", "AP50", "AP75", "APS", "APM", "APL")  # The first of COCOeval's box statistics.
+
+
+class OperatingPoint(NamedTuple):
+    """What is found and made up at one threshold.
+
+    Attributes:
+        recall: share found of the persons of at least `LEAST_SIZE`.
+        recall_all: of all persons.
+        false_boxes: a photograph.
+    """
+
+    recall: float
+    recall_all: float
+    false_boxes: float
 
 
 @dataclass(frozen=True)
@@ -25,23 +40,31 @@ class RecallCurve:
     Attributes:
         scores: [N] of the detections, best first.
         found: [N] persons of at least `LEAST_SIZE` found by the detections up to each.
+        found_all: [N] the same of all persons.
         false: [N] false boxes among them: those on no person, or on one found already, and outside ignored regions.
         persons: of at least `LEAST_SIZE` there are.
+        persons_all: there are of any size.
         images: there are.
     """
 
     scores: np.ndarray
     found: np.ndarray
+    found_all: np.ndarray
     false: np.ndarray
     persons: int
+    persons_all: int
     images: int
 
-    def at(self, threshold: float) -> tuple[float, float]:
+    def at(self, threshold: float) -> OperatingPoint:
         """Recall, and false boxes a photograph, of the detections of at least that score."""
-        count = int((self.scores >= threshold).sum())
-        if not count:
-            return 0.0, 0.0
-        return self.found[count - 1] / max(1, self.persons), self.false[count - 1] / self.images
+        last = int((self.scores >= threshold).sum()) - 1
+        if last < 0:
+            return OperatingPoint(0.0, 0.0, 0.0)
+        return OperatingPoint(
+            float(self.found[last] / max(1, self.persons)),
+            float(self.found_all[last] / max(1, self.persons_all)),
+            float(self.false[last] / self.images),
+        )
 
     def threshold(self, false_boxes: float) -> float:
         """The lowest threshold with no more than so many false boxes a photograph; more than 1 if there is none."""
@@ -65,7 +88,8 @@ def recall_curve(persons: PersonSet, detections: Sequence[Detection]) -> RecallC
     ignored: dict[int, list[Any]] = {}
     for other in persons.ignored:
         ignored.setdefault(other.image_id, []).append(other)
-    groups, found, false = persons.by_image(), np.zeros(len(best_first), int), np.ones(len(best_first), int)
+    groups, false = persons.by_image(), np.ones(len(best_first), int)
+    found, found_all = np.zeros((2, len(best_first)), int)
     for image_id, places in by_image.items():
         boxes = np.array([best_first[place].box for place in places], np.float64).reshape(-1, 4)
         truth = [whole_box(person.box) for person in groups.get(image_id, ())]
@@ -78,12 +102,13 @@ def recall_curve(persons: PersonSet, detections: Sequence[Detection]) -> RecallC
             if free.max() >= OVERLAP:
                 person = int(free.argmax())
                 taken[person] = True
-                found[place], false[place] = max(truth[person][2:]) >= LEAST_SIZE, 0
+                found[place], found_all[place], false[place] = max(truth[person][2:]) >= LEAST_SIZE, 1, 0
             elif others and on_ignored[row].max() >= OVERLAP:
                 false[place] = 0
     total = sum(max(whole_box(person.box)[2:]) >= LEAST_SIZE for person in persons.persons)
     scores = np.array([each.score for each in best_first])
-    return RecallCurve(scores, found.cumsum(), false.cumsum(), total, len(persons.images))
+    counts = (found.cumsum(), found_all.cumsum(), false.cumsum())
+    return RecallCurve(scores, *counts, total, len(persons.persons), len(persons.images))
 
 
 def _ious(boxes: np.ndarray, truth: Sequence[Any], crowds: Sequence[bool]) -> np.ndarray:
@@ -126,3 +151,20 @@ def box_average_precision(persons: PersonSet, detections: Sequence[Detection]) -
 
 def _entry(number: int, image: int, box: Sequence[float], area: float) -> dict[str, Any]:
     return {"id": number, "image_id": image, "category_id": PERSON_CATEGORY, "bbox": list(box), "area": area}
+
+
+def describe(persons: PersonSet, detections: Sequence[Detection]) -> str:
+    """Box AP, and recall and false boxes of all detections and at `FALSE_BOXES`, as lines of text."""
+    values, curve = box_average_precision(persons, detections), recall_curve(persons, detections)
+    precision = ", ".join(f"{name} {value:.3f}" for name, value in values.items())
+    lines = [f"box {precision}" if values else "box AP: there is nothing to find"]
+    lowest = float(curve.scores[-1]) if len(curve.scores) else 1.0
+    wanted = curve.threshold(FALSE_BOXES)
+    for threshold in (lowest, wanted) if lowest < wanted <= 1 else (lowest,):
+        point = curve.at(threshold)
+        lines.append(
+            f"from score {threshold:.3f} on: {point.false_boxes:.2f} false boxes a photograph; recall at IoU "
+            f"{OVERLAP:g}: {point.recall_all:.3f} of all {curve.persons_all} persons, {point.recall:.3f} of the "
+            f"{curve.persons} of at least {LEAST_SIZE} pixels"
+        )
+    return "\n".join(lines)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import keras
 from keras import layers
@@ -72,7 +73,21 @@ def detector_spec(model: keras.Model) -> DetectorSpec:
     Raises:
         UserError: it carries none, so it is no detector of this package.
     """
+    return _centers(model).spec
+
+
+def set_threshold(model: keras.Model, threshold: float) -> None:
+    """Makes a score the least of a person where the user states none; it is saved with the model.
+
+    Raises:
+        UserError: the model is no person detector, or the threshold is not within 0 and 1.
+    """
+    layer = _centers(model)
+    layer.spec = replace(layer.spec, threshold=threshold)
+
+
+def _centers(model: keras.Model) -> PersonCenters:
     for layer in model.layers:
         if isinstance(layer, PersonCenters):
-            return layer.spec
+            return layer
     raise UserError(f"model {model.name!r} is not a person detector of keras_simplepose: it has no PersonCenters layer")

@@ -14,9 +14,10 @@ from keras_simplepose.data.letterboxed import detector_batches, letterboxed_set
 from keras_simplepose.data.persons import PersonSet
 from keras_simplepose.detection.center_detector import CenterDetector
 from keras_simplepose.detection.data_set import detect_data_set
-from keras_simplepose.evaluation.box_metrics import box_average_precision, recall_curve
+from keras_simplepose.evaluation.box_metrics import FALSE_BOXES, box_average_precision, recall_curve
 from keras_simplepose.media.orientation import ImageReading
 from keras_simplepose.models.folded_weights import is_folded, load_folded_weights
+from keras_simplepose.models.person_detector import set_threshold
 from keras_simplepose.training.callbacks import EpochEvaluation, EpochReport
 from keras_simplepose.training.checkpoints import CheckpointFolder
 from keras_simplepose.training.detector_model import DetectorTrainingModel
@@ -35,7 +36,6 @@ from keras_simplepose.utils.errors import UserError
 
 CACHE = "images"  # The folder in the workdir for letterboxed images.
 EVALUATED_SCORE = 0.05  # Detections below this are too many to be worth their share of AP.
-FALSE_BOXES = 1.0  # A photograph, at which recall is reported.
 
 
 @dataclass(frozen=True)
@@ -153,12 +153,15 @@ def _measure(network: keras.Model, persons: PersonSet, data: DetectorDataConfig)
     detector = CenterDetector(network, DetectorConfig(detector="none", detector_threshold=EVALUATED_SCORE))
 
     def measure() -> dict[str, float]:
-        """AP, and recall at a fixed number of false boxes."""
+        """AP, and recall at a fixed number of false boxes; what score that takes is left in the network."""
         detections = detect_data_set(
             persons, data.validation_images, detector, data.skip_damaged, data.orientation, progress=False
         ).detections
         curve = recall_curve(persons, detections)
-        recall, _ = curve.at(curve.threshold(FALSE_BOXES))
-        return box_average_precision(persons, detections) | {"recall": recall}
+        threshold = min(1.0, curve.threshold(FALSE_BOXES))
+        point = curve.at(threshold)
+        set_threshold(network, threshold)
+        figures = {"recall": point.recall, "recall_all": point.recall_all, "threshold": threshold}
+        return box_average_precision(persons, detections) | figures
 
     return measure

@@ -40,15 +40,16 @@ def test_the_curve_counts_what_is_found_and_what_is_made_up():
         Detection(3, (200, 200, 60, 60), 0.4),  # Nobody.
     ]
     curve = recall_curve(person_set(PEOPLE, [(3, 450, 0, 150, 150)]), detections)
-    assert curve.found.tolist() == [1, 1, 1, 1, 2, 2] and curve.false.tolist() == [0, 1, 1, 1, 1, 2]
-    assert (curve.persons, curve.images) == (3, 2)
-    assert curve.at(0.5) == (2 / 3, 0.5) and curve.at(0.95) == (0, 0)
+    assert curve.found.tolist() == [1, 1, 1, 1, 2, 2] and curve.found_all.tolist() == [1, 1, 2, 2, 3, 3]
+    assert curve.false.tolist() == [0, 1, 1, 1, 1, 2]
+    assert (curve.persons, curve.persons_all, curve.images) == (3, 4, 2)
+    assert curve.at(0.5) == (2 / 3, 3 / 4, 0.5) and curve.at(0.95) == (0, 0, 0)
     assert curve.threshold(0.5) == 0.5 and curve.threshold(1) == 0.4 and curve.threshold(0) == 0.9
 
 
 def test_without_detections_nothing_is_found():
     curve = recall_curve(person_set(PEOPLE), [])
-    assert curve.at(0.1) == (0, 0) and curve.threshold(1) > 1
+    assert curve.at(0.1) == (0, 0, 0) and curve.threshold(1) > 1
 
 
 def test_average_precision_is_known():

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_simplepose.core.centers import DetectorSpec
 from keras_simplepose.models.files import SHIPPED, load_model, load_person_detector, save_model
 from keras_simplepose.models.losses import center_focal, weighted_l1
-from keras_simplepose.models.person_detector import build_person_detector, detector_spec
+from keras_simplepose.models.person_detector import build_person_detector, detector_spec, set_threshold
 from keras_simplepose.utils.errors import UserError
 
 TINY = {"backbone": "mobilenetv2", "alpha": 0.35, "input_size": (64, 96), "deconv_filters": (8, 8, 8)}
@@ -66,3 +67,15 @@ def test_l1_counts_cells_by_weight():
     predictions[0, 1, 1] = 100, 100
     weights = np.array([[[0.25, 0], [0.75, 0]]], np.float32)
     np.testing.assert_allclose(weighted_l1(predictions, targets, weights), [1.0])
+
+
+def test_its_threshold_is_saved_with_it(network, tmp_path):
+    set_threshold(network, 0.125)
+    save_model(network, tmp_path / "persons.keras")
+    set_threshold(network, 0.3)
+    assert detector_spec(load_person_detector(tmp_path / "persons.keras")).threshold == 0.125
+    with pytest.raises(UserError, match="threshold 1.5 is not within"):
+        set_threshold(network, 1.5)
+    values = detector_spec(network).to_dict()
+    del values["threshold"]  # As earlier files are.
+    assert DetectorSpec.from_dict(values).threshold == 0.3
