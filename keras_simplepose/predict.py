@@ -8,8 +8,9 @@ from keras_simplepose.flags import run_command, warn
 
 DESCRIPTION = """Finds the poses of the people in photographs, folders, videos, or before a camera.
 
-Writes poses.json (COCO keypoint results), poses.csv and the drawings into --output. One of --detector and --boxes says
-where the people are. What cannot be read is reported, the rest is done, and the exit status is 1."""
+Writes poses.json (COCO keypoint results), poses.csv and the drawings into --output. The people are
+found by the detector that ships, unless --detector names another or --boxes says where they are. What cannot be read is
+reported, the rest is done, and the exit status is 1."""
 
 
 def main(config: PredictConfig, detector_config: DetectorConfig, protocol: EvaluationConfig) -> int:

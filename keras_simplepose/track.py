@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 DESCRIPTION = """Follows people through a video, a stream, or before a camera.
 
 Writes tracks.json (PoseTrack18's form), tracks.csv (MOTChallenge's) and the video with poses, ids and trails into
---output. One of --detector, --boxes and --poses says where the people are; with --poses no network runs at all, which
-is quick to tune the tracker with. Frames that cannot be read are reported, and the exit status is 1."""
+--output. The people are found by the detector that ships, unless --detector names another, or --boxes or --poses says
+where they are; with --poses no network runs at all, which is quick to tune the tracker with. Frames that
+cannot be read are reported, and the exit status is 1."""
 
 
 def main(

@@ -14,7 +14,8 @@ from keras_simplepose.config.evaluation import (
 from keras_simplepose.config.network import ModelConfig
 from keras_simplepose.config.options import option, same
 
-FINDS_PERSONS = {"detector": ("*.keras", "*.onnx", "yolox_*", "keras_hub:*")}
+_WITHOUT_BOXES = {"boxes": False, "poses": False}
+FINDS_PERSONS = {"detector": ("person_detector", "*.keras", "*.onnx", "yolox_*", "keras_hub:*")} | _WITHOUT_BOXES
 OWN_THRESHOLD = -1.0
 DETECTOR_THRESHOLD = 0.3  # Least score of a person, where the detector states none.
 
@@ -24,21 +25,23 @@ class DetectorConfig:
     """Where the persons are."""
 
     detector: str = option(
-        "",
-        "a YOLOX .onnx file, yolox_nano or another name that presets lists, keras_hub:PRESET, or none: every whole "
-        "image is one person",
-        required={"boxes": False},
+        "person_detector",
+        "person_detector, which ships; a .keras file of train_detector, a YOLOX .onnx file, yolox_nano or another name "
+        "that presets lists, keras_hub:PRESET, or none: every whole image is one person",
+        required=_WITHOUT_BOXES,
+        only_with=_WITHOUT_BOXES,
     )
     detector_size: int = option(
         416,
         "side of a YOLOX file's input in pixels; 640 for all but nano and tiny; known of names",
         multiple_of=32,
         minimum=32,
-        only_with={"detector": "*.onnx"},
+        only_with={"detector": "*.onnx"} | _WITHOUT_BOXES,
     )
     detector_threshold: float = option(
         OWN_THRESHOLD,
-        f"least score of a person; -1: what a .keras file states for itself, {DETECTOR_THRESHOLD} for the others",
+        "least score of a person; -1: what person_detector or a .keras file states for itself, "
+        f"{DETECTOR_THRESHOLD} for the others",
         minimum=-1,
         maximum=1,
         only_with=FINDS_PERSONS,
@@ -54,7 +57,7 @@ class DetectorConfig:
         -1,
         "the detector's class number of persons; -1: 0, or 1 for KerasHub's of 91 classes",
         minimum=-1,
-        only_with={"detector": ("*.onnx", "yolox_*", "keras_hub:*")},
+        only_with={"detector": ("*.onnx", "yolox_*", "keras_hub:*")} | _WITHOUT_BOXES,
     )
 
     def threshold(self, own: float = DETECTOR_THRESHOLD) -> float:
@@ -88,7 +91,7 @@ class PredictConfig:
         required=True,
     )
     output: str = option("", "folder for poses.json, poses.csv and the drawings", required=True)
-    boxes: str = option("", "the persons' boxes: COCO detection results or annotations", only_with={"detector": False})
+    boxes: str = option("", "the persons' boxes instead of a detector: COCO detection results or annotations")
     orientation: Literal["auto", "stored", "displayed"] = option(
         "auto",
         "photographs with an EXIF orientation: as stored or as displayed; auto: as the boxes are, else displayed",

@@ -99,7 +99,7 @@ class TrackConfig:
     output: str = option("", "folder for tracks.json, tracks.csv and the video", required=True)
     model: str = option("small", ANY_MODEL, only_with={"poses": False})
     boxes: str = option(
-        "", "the persons' boxes: COCO detection results, by frame from 0", only_with={"detector": False, "poses": False}
+        "", "the persons' boxes instead of a detector: COCO detection results, by frame", only_with={"poses": False}
     )
     poses: str = option("", "COCO keypoint results to track as they are, by frame from 0, such as predict's poses.json")
     skeleton: str = option("coco17", "of the poses; a name or a file", only_with={"poses": True})

@@ -37,7 +37,7 @@ class CenterDetector:
 
     @classmethod
     def from_config(cls, config: DetectorConfig) -> "CenterDetector":
-        """The detector in the .keras file that a configuration names.
+        """The detector in the .keras file that a configuration names, or the one that ships.
 
         Raises:
             UserError: as `load_person_detector`.

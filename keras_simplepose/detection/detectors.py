@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from keras_simplepose.detection.center_detector import CenterDetector
 from keras_simplepose.detection.keras_hub import KerasHubDetector
 from keras_simplepose.detection.yolox import YoloxDetector
 from keras_simplepose.models.fetching import fetch
+from keras_simplepose.models.files import SHIPPED
 from keras_simplepose.models.presets import PERSON_DETECTOR, find_preset
 from keras_simplepose.utils.errors import UserError
 
@@ -60,8 +60,10 @@ def load_detector(config: DetectorConfig) -> Detector:
     for kind in DETECTORS.values():
         if kind.names(config.detector):
             return kind.load(config)
-    if not Path(config.detector).exists():
-        if preset := find_preset(config.detector, PERSON_DETECTOR, {kind.usage: kind for kind in DETECTORS.values()}):
-            return YoloxDetector(replace(config, detector=str(fetch(preset)), detector_size=preset.input_side))
+    # No file can be meant: a detector's has a suffix, and a folder may well be called as a detector is.
+    if preset := find_preset(config.detector, PERSON_DETECTOR, {kind.usage: kind for kind in DETECTORS.values()}):
+        if not preset.address:
+            return CenterDetector.from_config(replace(config, detector=str(SHIPPED[preset.name])))
+        return YoloxDetector(replace(config, detector=str(fetch(preset)), detector_size=preset.input_side))
     usages = ", ".join(kind.usage for kind in DETECTORS.values())
     raise UserError(f"{config.detector}: no detector; there is {usages}, or a name that presets lists")

@@ -9,7 +9,8 @@ from keras_simplepose.models.model_checks import check_detector, check_model_arc
 from keras_simplepose.utils.errors import UserError
 from keras_simplepose.utils.files import atomic_path
 
-SHIPPED = {"small": Path(__file__).parents[1] / "weights" / "small.keras"}  # docs/small.md is its card.
+# Each has a card, such as docs/small.md.
+SHIPPED = {name: Path(__file__).parents[1] / "weights" / f"{name}.keras" for name in ("small", "person_detector")}
 
 
 def model_path(name: str | Path) -> Path:
@@ -30,12 +31,12 @@ def load_model(path: str | Path) -> keras.Model:
 
 
 def load_person_detector(path: str | Path) -> keras.Model:
-    """Loads a person detector from a .keras file.
+    """Loads a person detector from a .keras file, or the one that the package ships by its name, `person_detector`.
 
     Raises:
         UserError: the file is missing, damaged, or no person detector.
     """
-    return _load(Path(path), check_detector)
+    return _load(model_path(path), check_detector)
 
 
 def _load(path: Path, check: Callable[[keras.Model], None]) -> keras.Model:

@@ -16,7 +16,9 @@ from keras_simplepose.config import DetectorConfig, EvaluationConfig, PredictCon
 from keras_simplepose.core.boxes import PersonBoxes
 from keras_simplepose.core.skeletons import COCO17
 from keras_simplepose.core.spec import PoseSpec
+from keras_simplepose.data.synthetic.scenes import render_scene
 from keras_simplepose.detection.box_file import BoxFile
+from keras_simplepose.detection.detectors import load_detector
 from keras_simplepose.media.output import write_picture
 from keras_simplepose.media.source import open_source
 from keras_simplepose.media.video import VideoFile
@@ -67,6 +69,15 @@ def spotted_folder(folder):
         cv2.circle(image, (x, y), 2, (250, 250, 250), -1)
         cv2.imwrite(str(folder / name), image)
     return spots
+
+
+def test_without_a_detector_given_the_one_that_ships_finds_persons(tmp_path, model):
+    image, _ = render_scene(0, 3)
+    cv2.imwrite(str(tmp_path / "photo.png"), image[..., ::-1])
+    config = PredictConfig(model=model, input=str(tmp_path / "photo.png"), output=str(tmp_path / "out"), draw=False)
+    assert command.main(config, DetectorConfig(detector_threshold=0.1), EvaluationConfig(nms="none")) == 0
+    wanted = load_detector(DetectorConfig(detector="person_detector", detector_threshold=0.1))(image)
+    assert len(read_json(tmp_path / "out" / "poses.json")) == len(wanted) > 0
 
 
 def test_a_folder_becomes_results_table_and_drawings(tmp_path, predictor):
