@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from keras_simplepose.config.evaluation import ORIENTATION
-from keras_simplepose.config.options import option
+from keras_simplepose.config.options import option, same
+from keras_simplepose.config.prediction import DetectorConfig
 
+WITH_DETECTOR = {"with_detector": True}
 QUANTIZED = {"format": "tflite", "quantize": ("float16", "dynamic", "int8")}
 
 
@@ -52,6 +54,25 @@ class ExportConfig:
         "keypoints",
         "gather_free: the same without gathers; none: bare heatmaps, for delegates that want them",
         only_with={"format": "tflite"},
+    )
+    with_detector: bool = option(
+        False,
+        "also take a photograph alone and give everybody's pose: the SavedModel's signature persons, persons_*.tflite",
+        only_with={"format": ("savedmodel", "tflite")},
+    )
+    detector: str = option(
+        "person_detector",
+        "the detector inside: person_detector, which ships, or a .keras file of train_detector",
+        only_with=WITH_DETECTOR,
+    )
+    detector_threshold: float = same(DetectorConfig, "detector_threshold", only_with=WITH_DETECTOR)
+    detector_overlap: float = same(DetectorConfig, "detector_overlap", only_with=WITH_DETECTOR)
+    most_persons: int = option(
+        10,
+        "persons a persons_*.tflite has room for; it takes the time of so many in every photograph",
+        minimum=1,
+        maximum=100,
+        only_with=WITH_DETECTOR | {"format": "tflite"},
     )
     calibration: str = option(
         "",

@@ -16,6 +16,7 @@ from keras_simplepose.core.skeletons import Skeleton
 from keras_simplepose.exporting import onnx, saved_model, tflite
 from keras_simplepose.exporting.artefact import Artefact, ExportFormat
 from keras_simplepose.exporting.examples import drawn_photographs, read_photographs
+from keras_simplepose.exporting.persons_proof import prove_persons
 from keras_simplepose.exporting.proof import (
     Comparison,
     faults,
@@ -71,7 +72,7 @@ def export(
     if proof.openvino:
         import_openvino()
     output, reading = Path(config.output), ImageReading(config.orientation)
-    inputs = [config.model, config.calibration, config.calibration_annotations]
+    inputs = [config.model, config.calibration, config.calibration_annotations, config.detector]
     check_outputs(
         [output / name for name in (*_names(config, output), REPORT)],
         [*inputs, proof.proof_images, proof.proof_annotations],
@@ -159,6 +160,10 @@ def _prove(
     rows: list[Comparison] = []
     for artefact in artefacts:
         path = staging / artefact.name
+        if artefact.finder:
+            rows += prove_persons(path, artefact, model, photographs, protocol)
+        if not artefact.takes_boxes:
+            continue
         if path.is_dir():
             found = prove_saved_model(path, artefact.name, model, reference, protocol)
         else:

@@ -32,6 +32,7 @@ from keras_simplepose.prediction.graph import predict_heatmaps
 from keras_simplepose.utils.errors import UserError
 
 NOISE = 1e-4  # Of a crop's largest heatmap value: ten times what sums in another order were seen to differ by.
+BOXES = " boxes"  # Ends the name of a signature whose boxes are compared.
 _BATCH = 8
 _ROUNDS = 3
 
@@ -104,7 +105,7 @@ def make_reference(
         input_signature=[tf.TensorSpec((None, *spec.input_size, 3), tf.float32)],
     )
     heatmaps = np.concatenate([run(crops[first : first + _BATCH]).numpy() for first in range(0, len(crops), _BATCH)])
-    milliseconds = _best_time(lambda: run(crops[:_BATCH]).numpy()) / len(crops[:_BATCH])
+    milliseconds = best_time(lambda: run(crops[:_BATCH]).numpy()) / len(crops[:_BATCH])
     keypoints, maxima = (np.asarray(value) for value in codecs.decode(heatmaps, spec))
     scale = np.abs(heatmaps).max(axis=(1, 2, 3))
     decided = codecs.decision_margins(heatmaps, spec) > NOISE * scale[:, None]
@@ -211,7 +212,7 @@ def prove_file(
     With `in_openvino`, also `crops` in OpenVINO.
     """
     predict, _ = artefacts.load_artefact(path, protocol)
-    milliseconds = _best_time(lambda: predict(reference.crops[:1]))
+    milliseconds = best_time(lambda: predict(reference.crops[:1]))
     threshold = metadata.protocol.keypoint_threshold if metadata.quantize != "none" else None
     points, maxima = predict(reference.crops)
     row = {"artefact": path.name, "bytes": path.stat().st_size}
@@ -220,7 +221,7 @@ def prove_file(
     rows = [compare(reference, keypoints, threshold, signature=signature, milliseconds=milliseconds, **row)]
     if in_openvino and metadata.decoded:
         predict = artefacts.openvino_crops(path)
-        milliseconds = _best_time(lambda: predict(reference.crops[:1]))
+        milliseconds = best_time(lambda: predict(reference.crops[:1]))
         points, maxima = predict(reference.crops)
         keypoints = np.concatenate([points, maxima[..., None]], axis=-1)
         row_name = "crops@openvino"
@@ -229,7 +230,7 @@ def prove_file(
         runner = artefacts.tflite_signature(path, "image")
         calls = [{"image": each.image, "boxes": box[None]} for each in reference.photographs for box in each.boxes]
         keypoints = to_crop(reference.matrices, np.concatenate([runner(**call)["keypoints"] for call in calls]))
-        milliseconds = _best_time(lambda: runner(**calls[-1]))
+        milliseconds = best_time(lambda: runner(**calls[-1]))
         rows.append(compare(reference, keypoints, threshold, signature="image", milliseconds=milliseconds, **row))
     return rows
 
@@ -242,21 +243,24 @@ def to_crop(matrices: np.ndarray, keypoints: np.ndarray) -> np.ndarray:
 def faults(row: Comparison, limits: ProofConfig, keras_precision: float | None) -> list[str]:
     """What of a comparison is past the limits, in words."""
     where = f"{row.artefact}, {row.signature}"
+    point, value = ("box", "score") if row.signature.endswith(BOXES) else ("keypoint", "heatmap value")
     if not row.compared:
-        return [f"{where}: not one of {row.points} points is decided by more than noise, so nothing is proven"]
+        return [
+            f"{where}: not one of {row.points} {point} positions is decided by more than noise, so nothing is proven"
+        ]
     found = []
     if not row.quantized:
         if not row.largest <= limits.tolerance:
-            found.append(f"{where}: a keypoint is {row.largest:.3g} px off (tolerance is {limits.tolerance:g})")
+            found.append(f"{where}: a {point} is {row.largest:.3g} px off (tolerance is {limits.tolerance:g})")
         if not row.score <= NOISE:
-            found.append(f"{where}: a heatmap value is {row.score:.2g} of the largest off (limit {NOISE:g})")
+            found.append(f"{where}: a {value} is {row.score:.2g} of the largest off (limit {NOISE:g})")
     elif row.average_precision is not None and keras_precision is not None:
         loss = keras_precision - row.average_precision
         if not loss <= limits.maximum_ap_loss:
             found.append(f"{where}: AP is {loss:.4f} lower (maximum_ap_loss is {limits.maximum_ap_loss:g})")
     elif not row.mean <= limits.quantized_tolerance:
         limit = f"quantized_tolerance is {limits.quantized_tolerance:g}"
-        found.append(f"{where}: confident keypoints are {row.mean:.3g} px off on average ({limit})")
+        found.append(f"{where}: {point} positions are {row.mean:.3g} px off on average ({limit})")
     return found
 
 
@@ -287,7 +291,7 @@ def with_precision(rows: Sequence[Comparison], precision: float | None) -> list[
     return [dataclasses.replace(row, average_precision=precision) for row in rows]
 
 
-def _best_time(call: Callable[[], Any]) -> float:
+def best_time(call: Callable[[], Any]) -> float:
     """The best of a few calls, in milliseconds."""
     call()
     seconds = []

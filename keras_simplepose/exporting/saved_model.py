@@ -1,5 +1,6 @@
 """Writes the SavedModel that TF Serving loads as it is: signatures, sidecar, and requests to warm up with."""
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,16 @@ import numpy as np
 import tensorflow as tf
 
 from keras_simplepose.config import ExportConfig
+from keras_simplepose.detection.graph import best_persons
 from keras_simplepose.exporting.artefact import Artefact
+from keras_simplepose.exporting.person_finder import PersonFinder
 from keras_simplepose.exporting.signatures import (
     Endpoint,
     crops_endpoint,
     heatmaps_endpoint,
     image_endpoint,
+    persons_bytes_endpoint,
+    persons_endpoint,
     serving_endpoint,
 )
 from keras_simplepose.exporting.subpixel import in_subpixel_form
@@ -27,9 +32,13 @@ _WARMUP_IMAGE = (480, 640)  # Height and width of the photograph in the warm-up 
 
 
 def endpoints(
-    model: keras.Model, metadata: ArtefactMetadata, honour_orientation: bool, jit_compile: bool
+    model: keras.Model,
+    metadata: ArtefactMetadata,
+    honour_orientation: bool,
+    jit_compile: bool,
+    finder: PersonFinder | None = None,
 ) -> dict[str, Endpoint]:
-    """The SavedModel's signatures; all call one traced network."""
+    """The SavedModel's signatures; all call one traced network, those of everybody's poses a detector before it."""
     if jit_compile:
         model = in_subpixel_form(model)  # XLA's transposed convolutions on CPUs take twice the time.
     crop = tf.TensorSpec((None, *metadata.spec.input_size, 3), tf.float32)
@@ -44,12 +53,18 @@ def endpoints(
         return some_crops(tf.pad(crops, [[0, blank], [0, 0], [0, 0], [0, 0]]))[:count]
 
     image = image_endpoint(network, metadata)
+    everybody: dict[str, Endpoint] = {}
+    if finder:
+        find = lambda photograph: best_persons(*finder.candidates(photograph), finder.threshold)  # noqa: E731
+        persons = persons_endpoint(find, image[0])
+        everybody = {"persons": persons_bytes_endpoint(persons[0], honour_orientation), "persons_image": persons}
     return {
         "serving_default": serving_endpoint(image[0], honour_orientation),
         "image": image,
         "crops": crops_endpoint(network, metadata),
         "crops_uint8": crops_endpoint(network, metadata, dtype="uint8"),
         "heatmaps": heatmaps_endpoint(network, metadata.spec),
+        **everybody,
     }
 
 
@@ -63,8 +78,11 @@ def plan(
 ) -> list[Artefact]:
     """One folder."""
     (name,) = names(config, output)
-    flags = (config.honour_orientation, config.jit_compile)
-    return [Artefact(name, whole, lambda path: write_saved_model(model, path, whole, *flags))]
+    finder = PersonFinder.from_config(config)
+    if finder:
+        whole = dataclasses.replace(whole, persons=finder.to_dict())
+    flags = (config.honour_orientation, config.jit_compile, finder)
+    return [Artefact(name, whole, lambda path: write_saved_model(model, path, whole, *flags), finder)]
 
 
 def next_version(folder: Path) -> int:
@@ -79,6 +97,7 @@ def write_saved_model(
     metadata: ArtefactMetadata,
     honour_orientation: bool = False,
     jit_compile: bool = False,
+    finder: PersonFinder | None = None,
 ) -> None:
     """Writes a SavedModel.
 
@@ -88,9 +107,10 @@ def write_saved_model(
         metadata: spec and flip test.
         honour_orientation: `serving_default` turns photographs as their EXIF data say.
         jit_compile: the network is compiled by XLA when first called with a number of crops.
+        finder: the person detector for the signatures `persons` and `persons_image`; None: they are left out.
     """
     archive = keras.export.ExportArchive()
-    for name, (function, signature) in endpoints(model, metadata, honour_orientation, jit_compile).items():
+    for name, (function, signature) in endpoints(model, metadata, honour_orientation, jit_compile, finder).items():
         archive.add_endpoint(name, function, signature)
     archive.write_out(str(folder), verbose=False)
     (folder / "assets").mkdir(exist_ok=True)
@@ -98,11 +118,11 @@ def write_saved_model(
     warmup = folder / WARMUP_FILE
     warmup.parent.mkdir()
     with tf.io.TFRecordWriter(str(warmup)) as writer:
-        for name, inputs in warmup_inputs(metadata).items():
+        for name, inputs in warmup_inputs(metadata, finder is not None).items():
             writer.write(prediction_log(name, inputs))
 
 
-def warmup_inputs(metadata: ArtefactMetadata) -> dict[str, dict[str, np.ndarray]]:
+def warmup_inputs(metadata: ArtefactMetadata, with_persons: bool = False) -> dict[str, dict[str, np.ndarray]]:
     """One small request for each signature."""
     height, width = _WARMUP_IMAGE
     image = np.full((height, width, 3), 128, np.uint8)
@@ -115,6 +135,7 @@ def warmup_inputs(metadata: ArtefactMetadata) -> dict[str, dict[str, np.ndarray]
         "crops": {"crops": crops},
         "crops_uint8": {"crops": crops.astype(np.uint8)},
         "heatmaps": {"crops": crops},
+        **({"persons": {"image_bytes": jpeg}, "persons_image": {"image": image}} if with_persons else {}),
     }
 
 

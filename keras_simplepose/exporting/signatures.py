@@ -89,6 +89,38 @@ def serving_endpoint(image: Callable[..., dict[str, Any]], honour_orientation: b
     ]
 
 
+def persons_endpoint(
+    find: Callable[[Tensor], tuple[Tensor, Tensor]], poses_in: Callable[..., dict[str, Any]]
+) -> Endpoint:
+    """Signature `persons_image`: [H, W, 3] uint8 RGB → everybody in it.
+
+    Args:
+        find: gives boxes [N, 4] and their scores [N] of a photograph; a box of zeros stands for nobody.
+        poses_in: the function of `image_endpoint`.
+
+    Returns:
+        the endpoint. Its results: boxes [N, 4] float32 (x, y, width, height) in the photograph's pixels, box_scores
+        [N], keypoints [N, K, 3], and scores [N], each the box's times the pose's as in prediction.
+    """
+
+    def persons_image(image: Tensor) -> dict[str, Any]:
+        boxes, box_scores = find(image)
+        poses = poses_in(image, boxes)
+        scores = box_scores * poses["scores"]
+        return {"boxes": boxes, "box_scores": box_scores, "keypoints": poses["keypoints"], "scores": scores}
+
+    return persons_image, [tf.TensorSpec((None, None, 3), tf.uint8, name="image")]
+
+
+def persons_bytes_endpoint(persons_image: Callable[..., dict[str, Any]], honour_orientation: bool) -> Endpoint:
+    """Signature `persons`: the same from one encoded photograph alone."""
+
+    def persons(image_bytes: Tensor) -> dict[str, Any]:
+        return persons_image(decode_photograph(image_bytes, honour_orientation))
+
+    return persons, [tf.TensorSpec((), tf.string, name="image_bytes")]
+
+
 def heatmaps_endpoint(network: Callable[[Tensor], Tensor], spec: PoseSpec, batch: int | None = None) -> Endpoint:
     """Signature `heatmaps`, the raw network: crops [B, H, W, 3] → heatmaps [B, h, w, K] float32."""
 

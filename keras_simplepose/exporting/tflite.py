@@ -2,7 +2,7 @@
 
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,17 @@ import tensorflow as tf
 from keras import ops
 
 from keras_simplepose.config import ExportConfig
+from keras_simplepose.detection.graph import fixed_number
 from keras_simplepose.exporting.artefact import Artefact
 from keras_simplepose.exporting.examples import calibration_crops
-from keras_simplepose.exporting.signatures import Endpoint, crops_endpoint, heatmaps_endpoint, image_endpoint
+from keras_simplepose.exporting.person_finder import PersonFinder
+from keras_simplepose.exporting.signatures import (
+    Endpoint,
+    crops_endpoint,
+    heatmaps_endpoint,
+    image_endpoint,
+    persons_endpoint,
+)
 from keras_simplepose.exporting.subpixel import in_subpixel_form
 from keras_simplepose.media.orientation import ImageReading
 from keras_simplepose.prediction.exported_model import ArtefactMetadata
@@ -30,8 +38,24 @@ def file_name(quantize: str) -> str:
 
 
 def names(config: ExportConfig, output: Path) -> list[str]:
-    """A file for each quantisation."""
-    return [file_name(quantize) for quantize in config.quantize]
+    """A file for each quantisation, and those with a person detector."""
+    with_detector = _persons_quantizations(config)
+    return [*map(file_name, config.quantize), *(persons_file_name(quantize) for quantize in with_detector)]
+
+
+def persons_file_name(quantize: str) -> str:
+    """The name of the TFLite file with a person detector inside."""
+    return file_name(quantize).replace("pose_", "persons_")
+
+
+def _persons_quantizations(config: ExportConfig) -> list[str]:
+    """Those in which a file with a detector can be written: 8-bit arithmetic would spoil coordinates."""
+    if not config.with_detector:
+        return []
+    usable = [quantize for quantize in config.quantize if quantize in ("none", "float16")]
+    if not usable:
+        raise UserError("with_detector: a TFLite file with a detector can be of quantize none and float16 alone")
+    return usable
 
 
 def plan(
@@ -56,7 +80,46 @@ def plan(
             write_tflite(model, path, metadata, crops)
 
         artefacts.append(Artefact(file_name(quantize), metadata, write))
+    finder = PersonFinder.from_config(config)
+    for quantize in _persons_quantizations(config) if finder else ():
+        assert finder is not None
+        metadata = ArtefactMetadata(whole.spec, whole.protocol, quantize=quantize, persons=finder.to_dict())
+
+        def write_persons(path: Path, metadata: ArtefactMetadata = metadata) -> None:
+            write_persons_tflite(model, finder, path, metadata)
+
+        artefacts.append(Artefact(persons_file_name(quantize), metadata, write_persons, finder, takes_boxes=False))
     return artefacts
+
+
+def write_persons_tflite(model: keras.Model, finder: PersonFinder, path: Path, metadata: ArtefactMetadata) -> None:
+    """Writes a TFLite file with the one signature `persons_image`, whose shapes are fixed: detector and pose network.
+
+    Args:
+        model: a float32 pose network.
+        finder: the detector, and how many persons there is room for. The pose network runs for all of them.
+        path: of the file.
+        metadata: spec, flip test and quantisation, "none" or "float16".
+
+    Raises:
+        UserError: as `write_tflite`.
+    """
+    tflite_graph = _import_tflite_graph()
+    pose_network = in_subpixel_form(model)
+
+    def find(photograph: Any) -> tuple[Any, Any]:
+        return fixed_number(*finder.candidates(photograph), finder.threshold, finder.most)
+
+    poses, _ = image_endpoint(lambda crops: pose_network(crops, training=False), metadata, finder.most)
+    settings = _quantizer(metadata.quantize, 1, None)
+    content = tflite_graph.read_model(
+        _convert({"persons_image": persons_endpoint(find, poses)}, (pose_network, finder.network), settings)
+    )
+    tflite_graph.check_operators(content, path.name)
+    for graph in content.subgraphs:
+        tflite_graph.make_names_unique(graph)
+    path.write_bytes(tflite_graph.write_model(content))
+    tflite_graph.append_metadata(path, metadata.to_json())
 
 
 def write_tflite(
@@ -76,10 +139,7 @@ def write_tflite(
     Raises:
         UserError: ai-edge-litert is not installed, or the converter needed operators outside the bare runtime.
     """
-    try:
-        from keras_simplepose.exporting import tflite_graph
-    except ImportError as error:
-        raise UserError("TFLite export needs ai-edge-litert: pip install 'keras_simplepose[tflite]'") from error
+    tflite_graph = _import_tflite_graph()
     if metadata.spec.distributions:
         # The shell keeps the last convolution alone in float32, not a head behind it.
         raise UserError(
@@ -96,10 +156,18 @@ def write_tflite(
     crop = tf.TensorSpec((batch, *metadata.spec.input_size, 3), tf.float32, name="crops")
     network: Endpoint = (lambda crops: {"features": features(crops, training=False)}, [crop])
     settings = _quantizer(metadata.quantize, batch, calibration)
-    joined = tflite_graph.join(shell, tflite_graph.read_model(_convert({"network": network}, features, settings)))
+    joined = tflite_graph.join(shell, tflite_graph.read_model(_convert({"network": network}, (features,), settings)))
     tflite_graph.check_operators(joined, path.name)
     path.write_bytes(tflite_graph.write_model(joined))
     tflite_graph.append_metadata(path, metadata.to_json())
+
+
+def _import_tflite_graph() -> Any:
+    try:
+        from keras_simplepose.exporting import tflite_graph
+    except ImportError as error:
+        raise UserError("TFLite export needs ai-edge-litert: pip install 'keras_simplepose[tflite]'") from error
+    return tflite_graph
 
 
 def _shell_endpoints(model: keras.Model, metadata: ArtefactMetadata, batch: int) -> dict[str, Endpoint]:
@@ -133,13 +201,13 @@ def _shell_endpoints(model: keras.Model, metadata: ArtefactMetadata, batch: int)
 
 def _convert(
     endpoints: dict[str, Endpoint],
-    resource: Any = None,
+    networks: Sequence[keras.Model] = (),
     settings: Callable[[tf.lite.TFLiteConverter], None] | None = None,
 ) -> bytes:
     """Converts functions to a TFLite file, through Keras's archive: other ways lose signature names, or the weights."""
     archive = keras.export.ExportArchive()
-    if resource is not None:
-        archive.track(resource)
+    for network in networks:
+        archive.track(network)
     for name, (function, signature) in endpoints.items():
         archive.add_endpoint(name, function, signature)
     with tempfile.TemporaryDirectory() as folder:

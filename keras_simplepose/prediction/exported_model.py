@@ -35,6 +35,7 @@ class ArtefactMetadata:
         decoded: whether it gives keypoints; False where it gives bare heatmaps, without any flip test.
         gather_free: whether it decodes without gathers.
         quantize: "none", or how a TFLite file's weights are stored.
+        persons: what there is to say of a person detector inside; None without one.
     """
 
     spec: PoseSpec
@@ -42,6 +43,7 @@ class ArtefactMetadata:
     decoded: bool = True
     gather_free: bool = False
     quantize: str = "none"
+    persons: Mapping[str, Any] | None = None
 
     def to_json(self) -> str:
         """The metadata as text; the first keys are for readers that know nothing of this package."""
@@ -53,6 +55,8 @@ class ArtefactMetadata:
             "quantize": self.quantize,
             "channels": "RGB, 0 to 255",
         }
+        if self.persons:
+            values["persons"] = dict(self.persons)
         return json.dumps(values | self.spec.to_dict(), indent=2)
 
     @classmethod

@@ -1,5 +1,6 @@
 import base64
 import json
+import runpy
 import subprocess
 import sys
 import threading
@@ -156,3 +157,10 @@ def test_serving_configurations_parse():
         sizes == sorted(sizes)
         and f"max_batch_size {{ value: {sizes[-1]} }}" in (FOLDER / "serving/batching.config").read_text()
     )
+
+
+def test_the_rest_client_asks_for_everybody_without_boxes():
+    client = runpy.run_path(str(FOLDER / "rest_client.py"))
+    body = client["payload"](b"photo", None)
+    assert body["signature_name"] == "persons" and list(body["inputs"]) == ["image_bytes"]
+    assert client["payload"](b"photo", BOXES)["inputs"]["boxes"] == BOXES
