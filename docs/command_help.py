@@ -61,7 +61,10 @@ def setup(app: Any) -> dict[str, bool]:
     class ProtocolCosts(SphinxDirective):
         def run(self) -> list[nodes.Node]:
             rows = ["| difference | what it is known to cost | source |", "|---|---|---|"]
-            rows += [f"| {cost.title} | {cost.known} | {cost.source.replace('[', '').replace(']', '')} |" for cost in COSTS.values()]
+            rows += [
+                f"| {cost.title} | {cost.known} | {cost.source.replace('[', '').replace(']', '')} |"
+                for cost in COSTS.values()
+            ]
             return self.parse_text_to_nodes("\n".join(rows))
 
     app.add_directive("command-help", CommandHelp)

@@ -26,7 +26,12 @@ from keras_simplepose import save_model
 from keras_simplepose.data.synthetic.scenes import make_synthetic_dataset
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "export" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "export" / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 PAGES = [path for path in PAGES if "{include}" not in path.read_text()]
 NAMES = [str(path.relative_to(ROOT)) for path in PAGES]
 # What a block may need that no test has.
@@ -36,7 +41,8 @@ NEEDS = {
 }  # fmt: skip
 CODE = {"sh", "bash", "python", "kotlin", "html", "js"}  # Languages whose blocks do something.
 MARKS = {"runs", "runs slowly", "with", "status", "run by", "needs", "file"}
-OTHER_PROGRAMS = {"box", "profile"}  # Flags of the clients, and of Docker.
+# Flags of the clients, Docker, Slurm and the converter of TensorFlow.js; and of every command.
+OTHER_FLAGS = {"box", "profile", "signal", "signature_name", "help", "flagfile"}
 COMMAND = re.compile(r"python -m keras_simplepose\.(\w+)((?:\\\n|[^\n`])*)")
 
 
@@ -110,7 +116,7 @@ def test_flags_of_commands_are_taken(command_lines, monkeypatch):
 @pytest.mark.parametrize("name", NAMES)
 def test_flags_and_files_in_the_text_exist(name, command_lines):
     fields = {flag for command in command_lines.values() for flag in command.line().help().split() if flag[:2] == "--"}
-    known = {re.match(r"--(\[no\])?(\w+)", flag)[2] for flag in fields} | OTHER_PROGRAMS
+    known = {re.match(r"--(\[no\])?(\w+)", flag)[2] for flag in fields} | OTHER_FLAGS
     known |= {f"no{re.match(r'--.no.(.*)', flag)[1]}" for flag in fields if flag.startswith("--[no]")}
     text = re.sub(r"^```.*?^```", "", (ROOT / name).read_text(), flags=re.M | re.S)
     for span in re.findall(r"`([^`\n]+)`", text):
