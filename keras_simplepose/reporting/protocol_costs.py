@@ -51,7 +51,7 @@ COSTS: dict[str, Cost] = {
     "provenance.protocol.flip_test": Cost("flip test", "without it 1.8 less (.446 instead of .464)", "[here]"),
     "provenance.protocol.flip_shift": Cost(
         "shift of the flipped heatmaps",
-        "without it .8 less (.457 instead of .464): the mirrored maps lie .75 heatmap pixels off, whatever the codec but udp",
+        "without it .8 less (.457 instead of .464): the mirrored maps lie .75 heatmap pixels off",
         "[here]",
     ),
     "provenance.protocol.keypoint_threshold": Cost(
