@@ -1,8 +1,10 @@
 """The site: Sphinx, with pages in Markdown. `sphinx-build -W docs SITE` builds it without a network."""
 
+import os
 import sys
 from pathlib import Path
 
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Notes on CUDA and CPU features.
 sys.path.insert(0, str(Path(__file__).parent))
 
 from keras_simplepose.version import VERSION
