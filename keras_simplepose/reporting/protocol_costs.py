@@ -59,7 +59,8 @@ COSTS: dict[str, Cost] = {
     ),
     "provenance.protocol.nms": Cost(
         "suppression",
-        "in ground-truth boxes next to nothing (.464 with and without; 1 of 323 poses is suppressed); in a detector's, duplicates cost",
+        "in ground-truth boxes next to nothing (.464 with and without; 1 of 323 poses is suppressed); "
+        "in a detector's, duplicates cost",
         "[here]",
     ),
     "provenance.protocol.nms_threshold": Cost(
