@@ -42,7 +42,7 @@ NEEDS = {
 CODE = {"sh", "bash", "python", "kotlin", "html", "js"}  # Languages whose blocks do something.
 MARKS = {"runs", "runs slowly", "with", "status", "run by", "needs", "file"}
 # Flags of the clients, Docker, Slurm and the converter of TensorFlow.js; and of every command.
-OTHER_FLAGS = {"box", "profile", "signal", "signature_name", "help", "flagfile"}
+OTHER_FLAGS = {"box", "everybody", "profile", "signal", "signature_name", "help", "flagfile"}
 COMMAND = re.compile(r"python -m keras_simplepose\.(\w+)((?:\\\n|[^\n`])*)")
 
 
@@ -177,7 +177,7 @@ def run_block(block, command_lines):
     for number, (name, arguments) in enumerate(block.commands()):
         arguments = arguments + (more[number] if number < len(more) else [])
         if any(each.startswith("--detector=yolox") for each in arguments):
-            arguments.append("--detector=none")  # There is no trained detector to test with.
+            arguments.append("--detector=none")  # Its file is not here.
         command = command_lines[name]
         status = command.main(*command.line().read(arguments)) or 0
         assert status in expected, f"{block.where}: {name} ended with status {status}"
