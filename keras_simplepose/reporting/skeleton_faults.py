@@ -1,21 +1,10 @@
 """Skeletons whose pairs, edges or sigmas contradict the names of their keypoints."""
 
-import re
 from collections.abc import Iterator
 
+from keras_simplepose.core.keypoint_names import side_and_joint
 from keras_simplepose.core.skeletons import Skeleton
 from keras_simplepose.reporting.findings import Finding
-
-_SIDE = re.compile(r"(?:^|[\s_\-.])(left|right|l|r)(?=$|[\s_\-.])|^(left|right)(?=[A-Z])", re.IGNORECASE)
-
-
-def side_and_joint(name: str) -> tuple[str, str]:
-    """The side (l, r or nothing) and the rest of a name: left_hip, Left Hip, hip_l and leftHip are l and hip."""
-    match = _SIDE.search(name)
-    if not match:
-        return "", re.sub(r"[\s_\-.]", "", name).lower()
-    side = (match[1] or match[2])[0].lower()
-    return side, re.sub(r"[\s_\-.]", "", name[: match.start()] + name[match.end() :]).lower()
 
 
 def skeleton_faults(skeleton: Skeleton) -> Iterator[Finding]:
