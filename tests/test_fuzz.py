@@ -9,6 +9,7 @@ import math
 import cv2
 import numpy as np
 import pytest
+from exports import coco_tables, cvat_xml, label_studio_tasks, pictures, write_yolo
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +18,7 @@ from keras_simplepose.core.boxes import PersonBoxes
 from keras_simplepose.core.skeletons import COCO17, load_skeleton
 from keras_simplepose.data.annotations import load_annotations
 from keras_simplepose.data.coco import read_detections
+from keras_simplepose.data.imports.importing import Imported, import_data
 from keras_simplepose.data.patches import PatchSettings
 from keras_simplepose.data.persons import PersonSet
 from keras_simplepose.data.prepared_set import MANIFEST, Manifest, Shard, read_manifest
@@ -158,6 +160,42 @@ def test_annotations_that_are_any_bytes(count, tmp_path):
 
     deep = st.sampled_from([b"[" * 100_000, b"1" * 5000, b"\xef\xbb\xbf{", b"\xff\xfe"])
     fuzz(st.tuples(st.integers(0, 10**4), st.binary(max_size=20) | deep), check, count)
+
+
+EXPORTS = pictures(count=2, visibility=(1, 2))
+
+
+@pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.parametrize("kind", ["label_studio", "coco", "cvat", "yolo", "labels"])
+def test_exports_of_annotation_tools(kind, count, tmp_path):
+    write_yolo(tmp_path / "yolo", {"train": EXPORTS})
+    path = tmp_path / {"cvat": "a.xml", "yolo": "yolo/data.yaml", "labels": "yolo/labels/train/p0.txt"}.get(
+        kind, "a.json"
+    )
+    options = config.ImportConfig(str(tmp_path / "yolo" if kind == "labels" else path), str(tmp_path / "out"))
+
+    def check(content):
+        path.write_bytes(content)
+        answers(lambda: import_data(options, config.ImportedSkeletonConfig()), Imported, tmp_path)
+
+    if kind in ("label_studio", "coco"):
+        document = label_studio_tasks(EXPORTS) if kind == "label_studio" else coco_tables(EXPORTS)
+        fuzz(faulty(document).map(text_of), check, count // 2)
+        return
+    whole = cvat_xml(EXPORTS).encode() if kind == "cvat" else path.read_bytes()
+    odd = st.sampled_from([b"", b"nan", b"-1", b"1e400", b"<", b"&x;", b'"', b"[", b": ", b"- ", b"\0", b"\xff"])
+    places = st.lists(
+        st.tuples(st.integers(0, 10**5), st.integers(0, 9), odd | st.binary(max_size=3)), min_size=1, max_size=3
+    )
+
+    def apply(edits):
+        content = whole
+        for start, length, other in edits:
+            start %= len(content) + 1
+            content = content[:start] + other + content[start + length :]
+        return content
+
+    fuzz(places.map(apply), check, count // 2)
 
 
 RESULTS = [{"image_id": 1, "category_id": 1, "bbox": [1, 2, 30, 40], "score": 0.5}] * 2

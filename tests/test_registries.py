@@ -13,6 +13,7 @@ from keras_simplepose.core.codecs import CODECS, decision_margins, decode, encod
 from keras_simplepose.core.skeletons import COCO17
 from keras_simplepose.core.spec import PoseSpec
 from keras_simplepose.data.annotations import READERS
+from keras_simplepose.data.imports.importing import IMPORTERS
 from keras_simplepose.detection.detectors import DETECTORS, load_detector
 from keras_simplepose.exporting.exporter import FORMATS, plan
 from keras_simplepose.media.orientation import ImageReading
@@ -22,6 +23,7 @@ from keras_simplepose.models.stages import last_stage, pose_spec
 from keras_simplepose.utils.errors import UserError
 
 DESCRIBED = {"codec": CODECS, "family": FAMILIES, "reader": READERS, "detector": DETECTORS, "format": FORMATS}
+DESCRIBED["importer"] = IMPORTERS
 
 
 @pytest.mark.parametrize(

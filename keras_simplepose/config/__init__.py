@@ -15,6 +15,7 @@ from keras_simplepose.config.detector_training import (
 )
 from keras_simplepose.config.evaluation import CodecConfig, EvaluationConfig, EvaluationDataConfig
 from keras_simplepose.config.exporting import ExportConfig, ProofConfig
+from keras_simplepose.config.importing import ImportConfig, ImportedSkeletonConfig
 from keras_simplepose.config.network import ModelConfig
 from keras_simplepose.config.options import check
 from keras_simplepose.config.prediction import DetectionDataConfig, DetectorConfig, PredictConfig
@@ -49,6 +50,8 @@ __all__ = [
     "EvaluationConfig",
     "EvaluationDataConfig",
     "ExportConfig",
+    "ImportConfig",
+    "ImportedSkeletonConfig",
     "ModelConfig",
     "OptimizationConfig",
     "PatchConfig",

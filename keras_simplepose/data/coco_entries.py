@@ -81,7 +81,7 @@ class EntryReader:
             values: Any = [0] * (3 * self.count)
         else:
             values = get(entry, "keypoints", where)
-        table = _keypoint_table(values, self.count, where)
+        table = keypoint_table(values, self.count, where)
         empty = np.isnan(table[:, :2]).all(1)
         table[empty & np.isnan(table[:, 2]), 2] = 0
         if not ((table[:, 2] >= 0) & np.isfinite(table[:, 2])).all():
@@ -114,11 +114,9 @@ class EntryReader:
             raise UserError(f"{where} lacks 'bbox'; boxes_from_keypoints takes it from the keypoints")
         if not len(labelled):
             return stated
-        low, high = labelled.min(0).astype(float), labelled.max(0).astype(float)
-        size = (high - low) * BOX_OF_KEYPOINTS
-        self.notes["boxes taken from keypoints"] += int(size.any())
-        x, y = (low + high - size) / 2
-        return float(x), float(y), float(size[0]), float(size[1])
+        box = box_of_keypoints(labelled)
+        self.notes["boxes taken from keypoints"] += int(max(box[2:]) > 0)
+        return box
 
     def _area(self, entry: Mapping[str, Any], box: Box | None, where: str) -> float:
         """The area as OKS takes it; one that is missing or not above 0 is estimated from the box, if it has a size."""
@@ -130,8 +128,20 @@ class EntryReader:
         return area_of_box(box)
 
 
-def _keypoint_table(values: Any, count: int, where: str) -> np.ndarray:
-    """[K, 3] float64 of K triples, flat or nested; null is NaN."""
+def box_of_keypoints(labelled: np.ndarray) -> Box:
+    """A person's box from its labelled keypoints [L, 2], L > 0: 1.25 times their extent, about its middle."""
+    low, high = labelled.min(0).astype(float), labelled.max(0).astype(float)
+    size = (high - low) * BOX_OF_KEYPOINTS
+    x, y = (low + high - size) / 2
+    return float(x), float(y), float(size[0]), float(size[1])
+
+
+def keypoint_table(values: Any, count: int, where: str) -> np.ndarray:
+    """[K, 3] float64 of K triples, flat or nested; null is NaN.
+
+    Raises:
+        UserError: they are none; the message begins with `where`.
+    """
     if isinstance(values, list) and len(values) == count and all(isinstance(triple, list) for triple in values):
         values = [value for triple in values for value in (triple if len(triple) == 3 else [triple])]
     if not isinstance(values, list) or len(values) != 3 * count:

@@ -88,9 +88,17 @@ def image_size(path: str | Path) -> tuple[int, int]:
     Raises:
         UserError: as `read_image`, as far as the size can be told without the pixels.
     """
+    return image_header(path).size
+
+
+def image_header(path: str | Path) -> ImageHeader:
+    """Size of an image file's stored pixels and its EXIF orientation.
+
+    Raises:
+        UserError: as `read_image`, as far as they can be told without the pixels.
+    """
     data = _read(path)
-    header = read_header(data, str(path))
-    return header.size if header else decode_image(data, str(path)).shape[:2]
+    return read_header(data, str(path)) or ImageHeader(decode_image(data, str(path)).shape[:2])
 
 
 def is_picture(path: Path) -> bool:

@@ -195,6 +195,22 @@ def write_json(path: str | os.PathLike, value: Any, indent: int | None = 2) -> N
         temporary.write_text(json.dumps(value, indent=indent, allow_nan=False) + "\n", encoding="utf-8")
 
 
+def read_text(path: str | os.PathLike) -> str:
+    """Reads a UTF-8 text file, with or without a byte-order mark.
+
+    Raises:
+        UserError: it is missing, unreadable or no text.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not a text file") from error
+
+
 def read_json(path: str | os.PathLike) -> Any:
     """Reads a JSON file, with or without a byte-order mark.
 
@@ -202,13 +218,7 @@ def read_json(path: str | os.PathLike) -> Any:
         UserError: it is missing, unreadable or no JSON; the message names the file and, for a fault, the line.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8-sig"))
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file") from error
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not a text file, so not JSON") from error
+        return json.loads(read_text(path))
     except json.JSONDecodeError as error:
         raise UserError(f"{path}: not valid JSON at line {error.lineno} column {error.colno}: {error.msg}") from error
     except RecursionError as error:

@@ -24,6 +24,7 @@ COMMANDS = {
     "benchmark": (config.BenchmarkConfig,),
     "report": (config.ReportConfig,),
     "check": (config.CheckConfig,),
+    "import_data": (config.ImportConfig, config.ImportedSkeletonConfig),
 }
 # What each command cannot do without.
 NEEDED = {
@@ -36,6 +37,7 @@ NEEDED = {
     "export": "--model=m.keras --output=o",
     "benchmark": "--annotations=a.json --images=i",
     "check": "--annotations=a.json --images=i --output=o",
+    "import_data": "--input=export --output=o",
     "report": "--results=r.json --annotations=a.json --images=i --output=o",
 }
 CONFIGS = [kind for kind in vars(config).values() if dataclasses.is_dataclass(kind) and kind != config.TrainingConfig]
@@ -74,7 +76,8 @@ WRONG = {
         calibration_count=0 proof_count=0 tolerance=-1 tolerance=nan quantized_tolerance=-1 maximum_ap_loss=inf""",
     "benchmark": """suites= suites=speed suites=input,input rounds=0 persons=31 training_batch=0 training_steps=0
         export_batch=1 frames=0 reference_workers= reference_workers=-1""",
-    "check": "cases=0 fix=everything fix=areas,areas",
+    "check": "cases=0 fix=everything fix=areas,areas input_size=256",
+    "import_data": "keypoints=a,a",
     "report": "resamples=-1 resampling_seed=-1 cases=4 photograph_side=-1",
 }
 

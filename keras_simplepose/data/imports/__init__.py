@@ -1,0 +1,1 @@
+"""Exports of annotation tools, made COCO keypoints and a skeleton."""
