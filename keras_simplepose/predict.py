@@ -41,6 +41,7 @@ def main(config: PredictConfig, detector_config: DetectorConfig, protocol: Evalu
         draw=config.draw,
         heatmaps=config.heatmaps,
         show=config.show,
+        fiftyone=config.fiftyone,
         maximum_frames=config.maximum_frames,
         inputs=[path for path in (config.model, config.boxes, detector_config.detector) if path],
     )
@@ -51,6 +52,8 @@ def main(config: PredictConfig, detector_config: DetectorConfig, protocol: Evalu
     print(f"{summary.persons:,} persons in {summary.pictures:,} {unit}, written to {config.output}")
     if summary.drawings:
         print(f"drawings: {summary.drawings}")
+    if summary.fiftyone:
+        print(f"for FiftyOne: fiftyone.Dataset.from_dir({str(summary.fiftyone)!r}, fiftyone.types.FiftyOneDataset)")
     if isinstance(source, ImageFiles):
         warn(source.orientations.warning(config.orientation))
         if source.passed_over:

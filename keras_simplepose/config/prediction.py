@@ -99,4 +99,7 @@ class PredictConfig:
     draw: bool = option(True, "write the pictures, or the video, with the poses drawn in")
     heatmaps: bool = option(False, "lay the heatmaps over the drawings", only_with=({"draw": True}, {"show": True}))
     show: bool = option(False, "show the drawings in a window as they are made; q closes it and ends the run")
+    fiftyone: bool = option(
+        False, "of photographs: also a folder, fiftyone, that FiftyOne opens as a dataset (FiftyOneDataset)"
+    )
     maximum_frames: int = option(0, "stop after so many images or frames; 0: all of them", minimum=0)

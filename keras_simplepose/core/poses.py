@@ -1,10 +1,15 @@
 """The result of prediction and tracking, which what draws and writes poses shares with what finds them."""
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from keras_simplepose.core.skeletons import Skeleton
+from keras_simplepose.utils.errors import UserError
+
+if TYPE_CHECKING:
+    from supervision import KeyPoints
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,30 @@ class Poses:
     def __len__(self) -> int:
         """The number of persons."""
         return len(self.keypoints)
+
+    def to_supervision(self) -> "KeyPoints":
+        """The poses as `supervision.KeyPoints`, for its annotators; `reliable` becomes its `visible`.
+
+        Its `data` holds the boxes [N, 4] as `xyxy` (x, y of two corners) and the name `class_name`.
+
+        Raises:
+            UserError: supervision is not installed.
+        """
+        try:
+            from supervision import KeyPoints
+        except ImportError as error:
+            raise UserError("supervision is not installed; pip install 'keras_simplepose[supervision]'") from error
+        return KeyPoints(
+            xy=np.asarray(self.keypoints[:, :, :2], np.float32),
+            class_id=np.zeros(len(self), int),
+            keypoint_confidence=np.asarray(self.keypoints[:, :, 2], np.float32),
+            detection_confidence=np.asarray(self.scores, np.float32),
+            visible=np.asarray(self.reliable, bool),
+            data={
+                "class_name": np.full(len(self), "person"),
+                "xyxy": np.column_stack([self.boxes[:, :2], self.boxes[:, :2] + self.boxes[:, 2:]]).astype(np.float32),
+            },
+        )
 
     def at(self, indices: np.ndarray) -> "Poses":
         """Some of the persons, in the order of `indices` [M] (numbers, or a mask of all N)."""

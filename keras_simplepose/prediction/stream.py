@@ -17,6 +17,7 @@ from keras_simplepose.detection.box_file import BoxFile
 from keras_simplepose.media.output import Window, picture_path, write_picture
 from keras_simplepose.media.source import Frame, ImageFiles, Source, Video, image_ids
 from keras_simplepose.media.video import VideoFile
+from keras_simplepose.prediction.fiftyone_folder import FOLDER_NAME, FiftyOneFolder
 from keras_simplepose.prediction.pose_files import CSV_NAME, JSON_NAME, PoseFiles
 from keras_simplepose.prediction.predictor import PosePredictor, PredictionRequest
 from keras_simplepose.prediction.suppression import suppress
@@ -40,6 +41,7 @@ class PredictionSummary:
         pictures: photographs or frames with poses written.
         persons: poses in them.
         drawings: the folder or video with the drawings, if there is one.
+        fiftyone: the folder that FiftyOne opens, if one was wanted.
         faults: what went wrong, a line each.
         clock: seconds each stage was busy.
     """
@@ -47,6 +49,7 @@ class PredictionSummary:
     pictures: int = 0
     persons: int = 0
     drawings: Path | None = None
+    fiftyone: Path | None = None
     faults: list[str] = field(default_factory=list)
     clock: Clock = field(default_factory=Clock)
 
@@ -60,6 +63,7 @@ def predict_source(
     draw: bool = True,
     heatmaps: bool = False,
     show: bool = False,
+    fiftyone: bool = False,
     maximum_frames: int = 0,
     inputs: Sequence[str | Path] = (),
     progress: bool = True,
@@ -77,16 +81,21 @@ def predict_source(
         draw: writes drawings of pictures and poses.
         heatmaps: lays the heatmaps over them.
         show: shows them in a window.
+        fiftyone: writes a folder that FiftyOne opens as a dataset; photographs only.
         maximum_frames: stops after so many pictures; 0 means never.
         inputs: files that are read beside the source, which no output may replace.
         progress: shows a progress bar.
 
     Raises:
-        UserError: nothing can be read or written, an output would replace an input, a file not made here or the
+        UserError: nothing can be read or written, fiftyone is wanted of what are no photographs, an output would
+            replace an input, a file not made here or the
             results of another source, there is no display to show on, or the network is damaged.
     """
     summary, output = PredictionSummary(), Path(output)
-    check_outputs(planned_outputs(source, output, draw), [*source.paths, *inputs], source.identity)
+    if fiftyone and not isinstance(source, ImageFiles):
+        raise UserError("fiftyone wants photographs, whose files it refers to; it has none of a video's frames")
+    planned = [*planned_outputs(source, output, draw), *([output / FOLDER_NAME] if fiftyone else [])]
+    check_outputs(planned, [*source.paths, *inputs], source.identity)
     total = min(source.total or maximum_frames, maximum_frames) if maximum_frames else source.total
 
     def on_fault(message: str) -> None:
@@ -98,6 +107,9 @@ def predict_source(
     category_id = find_persons.category_id if isinstance(find_persons, BoxFile) else PERSON_CATEGORY
     with contextlib.ExitStack() as stack:
         files = stack.enter_context(PoseFiles(output, predictor.spec.skeleton, category_id, source.identity))
+        dataset = None
+        if fiftyone and isinstance(source, ImageFiles):
+            dataset = stack.enter_context(FiftyOneFolder(output, predictor.spec.skeleton, source.identity))
         sink = stack.enter_context(_Drawings(source, output, draw, show, on_fault))
         unit = " images" if source.kind == "images" else " frames"
         bar = stack.enter_context(tqdm.tqdm(desc="predicting", total=total, unit=unit, disable=not progress))
@@ -107,12 +119,14 @@ def predict_source(
         for frame, poses, drawing in results:
             with summary.clock.busy("write"):
                 files.write(frame.name, image_id(frame.index), poses, frame.seconds)
+                if dataset is not None and isinstance(source, ImageFiles):
+                    dataset.write(source.root / frame.name, frame.image.shape[:2], poses)
                 summary.pictures, summary.persons = summary.pictures + 1, summary.persons + len(poses)
                 wanted = sink.write(frame, drawing)  # May be interrupted, the poses being written.
             bar.update(frame.index + 1 - bar.n)
             if not wanted:
                 break
-    summary.drawings = sink.path
+    summary.drawings, summary.fiftyone = sink.path, dataset.path if dataset else None
     return summary
 
 

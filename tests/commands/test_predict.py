@@ -3,6 +3,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -20,7 +21,7 @@ from keras_simplepose.data.synthetic.scenes import render_scene
 from keras_simplepose.detection.box_file import BoxFile
 from keras_simplepose.detection.detectors import load_detector
 from keras_simplepose.media.output import write_picture
-from keras_simplepose.media.source import open_source
+from keras_simplepose.media.source import Video, open_source
 from keras_simplepose.media.video import VideoFile
 from keras_simplepose.models.files import save_model
 from keras_simplepose.prediction.predictor import PosePredictor
@@ -102,6 +103,27 @@ def test_a_folder_becomes_results_table_and_drawings(tmp_path, predictor):
     assert sorted(path.name for path in (tmp_path / "out" / "drawings").glob("*.png")) == sorted(spots)
     drawn = cv2.imread(str(tmp_path / "out" / "drawings" / "img1.png"))
     assert drawn.shape == (70, 90, 3) and (drawn != cv2.imread(str(tmp_path / "in" / "img1.png"))).any()
+
+
+def test_a_folder_becomes_a_data_set_of_fiftyones(tmp_path, predictor):
+    spotted_folder(tmp_path / "in")
+    source = open_source(str(tmp_path / "in"))
+    for _ in range(2):  # A folder made here may be replaced.
+        summary = predict_source(source, predictor, whole, tmp_path / "out", progress=False, fiftyone=True)
+    assert summary.fiftyone == tmp_path / "out" / "fiftyone"
+    samples = read_json(summary.fiftyone / "samples.json")["samples"]
+    results = {entry["file_name"]: entry for entry in read_json(tmp_path / "out" / "poses.json")}
+    assert [Path(sample["filepath"]) for sample in samples] == [tmp_path / "in" / name for name in source.names]
+    for sample in samples:
+        (person,) = sample["poses"]["keypoints"]
+        points = np.array(results[Path(sample["filepath"]).name]["keypoints"]).reshape(17, 3)
+        np.testing.assert_allclose(np.array(person["points"]) * (90, 70), points[:, :2], atol=1e-4)
+        assert person["confidence"] == pytest.approx(points[:, 2]) and person["label"] == "person"
+        assert sample["poses_boxes"]["detections"][0]["bounding_box"] == [0, 0, 1, 1]
+    metadata = read_json(summary.fiftyone / "metadata.json")
+    assert len(metadata["info"]["default_skeleton"]["labels"]) == 17 and "version" not in metadata
+    with pytest.raises(UserError, match="wants photographs"):
+        predict_source(Video("a.mp4", "video", None, 1.0), predictor, whole, tmp_path / "other", fiftyone=True)
 
 
 def test_results_are_what_pycocotools_reads(tmp_path, predictor):

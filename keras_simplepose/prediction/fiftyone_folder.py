@@ -1,0 +1,93 @@
+"""Poses of photographs as a dataset that FiftyOne opens, written as they come.
+
+The format is FiftyOne's own, a samples.json beside a metadata.json without a version, which its importer of
+FiftyOneDataset reads (checked with FiftyOne 1.22): labels lie where their images do, in shares of them.
+"""
+
+import contextlib
+import json
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from keras_simplepose.core.poses import Poses
+from keras_simplepose.core.skeletons import Skeleton
+from keras_simplepose.utils.files import result_path
+
+FOLDER_NAME, FIELD, LABEL = "fiftyone", "poses", "person"
+
+
+def sample_of(image: Path, size: tuple[int, int], poses: Poses) -> dict[str, Any]:
+    """A photograph and its poses as FiftyOne's sample.
+
+    Args:
+        image: the file.
+        size: (height, width) of the frame that the poses are in.
+        poses: in pixels; a point's confidence is its score, a pose's attribute `score` is its own.
+    """
+    height, width = size
+    keypoints = []
+    detections = []
+    for points, score, reliable, (x, y, box_width, box_height) in zip(
+        poses.keypoints.tolist(), poses.scores.tolist(), poses.reliable.tolist(), poses.boxes.tolist(), strict=True
+    ):
+        shares = [[px / width, py / height] for px, py, _ in points]
+        label = {"_cls": "Keypoint", "label": LABEL, "tags": [], "attributes": {}, "points": shares}
+        keypoints.append(label | {"confidence": [point[2] for point in points], "score": score, "reliable": reliable})
+        box = [x / width, y / height, box_width / width, box_height / height]
+        detection = {"_cls": "Detection", "label": LABEL, "tags": [], "attributes": {}, "bounding_box": box}
+        detections.append(detection | {"confidence": score})
+    return {
+        "filepath": os.path.abspath(image),
+        "tags": [],
+        FIELD: {"_cls": "Keypoints", "keypoints": keypoints},
+        f"{FIELD}_boxes": {"_cls": "Detections", "detections": detections},
+    }
+
+
+class FiftyOneFolder:
+    """A folder with `samples.json` and `metadata.json`, which appears when closed without an error."""
+
+    def __init__(self, folder: Path, skeleton: Skeleton, source: str = ""):
+        """Prepares it.
+
+        Args:
+            folder: to make it in.
+            skeleton: of the poses.
+            source: what they are of; see `utils.files.result_path`.
+        """
+        self.path, self._skeleton, self._source = folder / FOLDER_NAME, skeleton, source
+        self._stack, self._first = contextlib.ExitStack(), True
+
+    def __enter__(self) -> "FiftyOneFolder":
+        """Begins to write.
+
+        Raises:
+            UserError: the folder cannot be written to.
+        """
+        with self._stack:
+            folder = self._stack.enter_context(result_path(self.path, self._source))
+            folder.mkdir()
+            shape: dict[str, Any] = {"_cls": "KeypointSkeleton", "labels": list(self._skeleton.keypoints)}
+            shape["edges"] = [list(edge) for edge in self._skeleton.edges]
+            metadata = {"name": "poses", "media_type": "image", "info": {"default_skeleton": shape}}
+            (folder / "metadata.json").write_text(json.dumps(metadata, indent=2), encoding="utf-8")
+            self._file = self._stack.enter_context(open(folder / "samples.json", "w", encoding="ascii"))
+            self._file.write('{"samples": [')
+            self._stack = self._stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Ends the files, or removes them after an error."""
+        if error is None:
+            self._file.write("\n]}\n")
+        self._stack.__exit__(kind, error, trace)
+
+    def write(self, image: Path, size: tuple[int, int], poses: Poses) -> None:
+        """Appends a photograph (height, width) with its poses."""
+        text = json.dumps(sample_of(image, size, poses), allow_nan=False)
+        self._file.write(("\n" if self._first else ",\n") + text)
+        self._first = False
