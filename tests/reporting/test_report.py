@@ -1,13 +1,16 @@
 """The page of a small evaluation: what it says, and that it stands alone."""
 
+import dataclasses
 import html.parser
 import json
 
 import pytest
+from pose_data import write_data_set
 
-from keras_simplepose import report
-from keras_simplepose.config import ReportConfig
+from keras_simplepose import evaluate, report
+from keras_simplepose.config import CodecConfig, EvaluationConfig, EvaluationDataConfig, ReportConfig
 from keras_simplepose.utils.errors import UserError
+from keras_simplepose.utils.files import file_hash
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 
@@ -66,6 +69,22 @@ def test_a_report_without_images_has_no_drawings(report_config, tmp_path):
     report.main(ReportConfig(results=config.results, annotations=config.annotations, output=str(tmp_path), resamples=0))
     text = (tmp_path / "index.html").read_text("utf-8")
     assert not Page(text).cards and "data:image" not in text
+
+
+def test_an_evaluation_writes_the_page_of_its_own_results(tmp_path, capsys):
+    write_data_set(tmp_path)
+    files = {"annotations": str(tmp_path / "annotations.json"), "images": str(tmp_path / "images")}
+    config = EvaluationDataConfig(**files, output=str(tmp_path / "out"), codec_only=True, report=True)
+    evaluate.main(config, EvaluationConfig(), CodecConfig())
+    page, figures = tmp_path / "out" / "report" / "index.html", tmp_path / "out" / "report" / "analysis.json"
+    assert f"page      {page}" in capsys.readouterr().out
+    assert Page(page.read_text("utf-8")).cards
+    analysis = json.loads(figures.read_text())
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert analysis["AP"]["value"] == pytest.approx(metrics["metrics"]["AP"]) and metrics["metrics"]["AP"] > 0.8
+    assert analysis["provenance"]["files"]["results"]["sha256"] == file_hash(tmp_path / "out" / "results.json")
+    with pytest.raises(UserError, match="--report needs --output"):
+        evaluate.main(dataclasses.replace(config, output=""), EvaluationConfig(), CodecConfig())
 
 
 def test_faulty_results_are_named(report_config, tmp_path):
