@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from keras_simplepose.config.evaluation import BOXES_FROM_KEYPOINTS, ORIENTATION, TRUST_KEYPOINT_ORDER
-from keras_simplepose.config.options import option
+from keras_simplepose.config.network import ModelConfig
+from keras_simplepose.config.options import option, same
 
 RESAMPLES = "resamples of the photographs for the 95 % confidence intervals; 0: none"
 RESAMPLING_SEED = "of the resamples"
@@ -73,5 +74,6 @@ class CheckConfig:
         distinct=True,
         only_with={"output": True},
     )
+    input_size: tuple[int, int] = same(ModelConfig, "input_size", only_with=())
     cases: int = option(36, "persons drawn", minimum=1, only_with={"images": True})
     trust_keypoint_order: bool = option(False, TRUST_KEYPOINT_ORDER)

@@ -1,7 +1,8 @@
 """Faults that a COCO keypoint file shows by itself: ids, boxes, keypoints, areas."""
 
+import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,8 @@ OFF_THE_BOX = 0.5  # Of the box's larger side.
 AREA_SLACK = 1.1
 
 
-def image_table(images: Sequence[Any]) -> tuple[dict[Any, Mapping[str, Any]], list[Finding]]:
-    """Image records by id, and what is wrong with the list."""
+def image_table(images: Iterable[Any]) -> tuple[dict[Any, Mapping[str, Any]], list[Finding]]:
+    """Image records by id, as far as they are looked at, and what is wrong with the list."""
     found: list[Finding] = []
     records: dict[Any, Mapping[str, Any]] = {}
     names: set[str] = set()
@@ -31,12 +32,12 @@ def image_table(images: Sequence[Any]) -> tuple[dict[Any, Mapping[str, Any]], li
         if name in names:
             found.append(Finding("repeated image file", f"{name} is image {number} too", image_id=number))
         names.add(name)
-        records[number] = entry
+        records[number] = {key: entry[key] for key in ("id", "file_name", "height", "width") if key in entry}
     return records, found
 
 
 def annotation_faults(
-    annotations: Sequence[Any], records: Mapping[Any, Mapping[str, Any]], keypoints: int, category_id: int
+    annotations: Iterable[Any], records: Mapping[Any, Mapping[str, Any]], keypoints: int, category_id: int
 ) -> Iterator[Finding]:
     """Yields the faults of annotations of a category, in the file's order."""
     ids: set[Any] = set()
@@ -61,7 +62,7 @@ def annotation_faults(
             yield Finding(kind, f"{where}, {records[image]['file_name']}: {text}", number, image)
         values = entry.get("keypoints")
         if isinstance(values, list) and any(values):
-            key = (image, tuple(map(str, values)))
+            key = (image, hashlib.blake2b(repr(values).encode("utf-8", "replace"), digest_size=16).digest())
             if key in people and people[key] != number:
                 text = f"{where} has the keypoints of {people[key]}, {records[image]['file_name']}"
                 yield Finding("repeated person", text, number, image)

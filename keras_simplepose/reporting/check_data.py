@@ -1,7 +1,7 @@
 """The examination of a data set, from files: findings, figures, a page with persons beside their mirrored selves."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import numpy as np
 import tqdm
 
 from keras_simplepose.config import CheckConfig
+from keras_simplepose.core.geometry import box_to_crop
 from keras_simplepose.core.poses import Poses
 from keras_simplepose.core.skeletons import Skeleton, load_skeleton
 from keras_simplepose.data.categories import find_category
@@ -19,17 +20,20 @@ from keras_simplepose.reporting.analysis import without_nan
 from keras_simplepose.reporting.annotation_faults import annotation_faults, image_table, numbers_of, points_table
 from keras_simplepose.reporting.findings import KINDS, SEVERITIES, Finding
 from keras_simplepose.reporting.image_faults import alike, image_faults
+from keras_simplepose.reporting.label_spread import repeated_sigmas
 from keras_simplepose.reporting.mending import mend
 from keras_simplepose.reporting.mirrored import mirrored_probability
 from keras_simplepose.reporting.page import render
 from keras_simplepose.reporting.skeleton_faults import skeleton_faults
 from keras_simplepose.utils.errors import UserError
 from keras_simplepose.utils.files import check_outputs, check_writable, file_hash, read_json, result_path, write_json
+from keras_simplepose.utils.json_stream import NotStreamable, json_entries
 
 PAGE_NAME, FIGURES_NAME, MENDED_NAME = "index.html", "check.json", "mended.json"
 # Probability from which on left and right are said to be exchanged. Of 162 COCO persons whose labels were exchanged it
 # finds 64, and says so of 24 of the 5,402 as annotated.
 EXCHANGED = 0.9
+SIGMA_OFF = 2  # Factor between a given sigma and the labels' own from which on it is said.
 SHOWN = 20  # Findings of a kind on the page; all of them stand in the JSON.
 
 
@@ -44,6 +48,7 @@ class Examination:
         people: the annotations that can be drawn, with their keypoints [K, 3].
         suspicion: of each of them, the more the sooner it is shown.
         records: image records by id.
+        annotations: how many the file has.
     """
 
     skeleton: Skeleton
@@ -52,6 +57,7 @@ class Examination:
     people: list[tuple[Mapping[str, Any], np.ndarray]] = field(default_factory=list)
     suspicion: np.ndarray = field(default_factory=lambda: np.zeros(0))
     records: dict[Any, Mapping[str, Any]] = field(default_factory=dict)
+    annotations: int = 0
 
 
 def check_data(config: CheckConfig, progress: bool = True) -> tuple[Examination, list[Path], Counter[str]]:
@@ -72,8 +78,8 @@ def check_data(config: CheckConfig, progress: bool = True) -> tuple[Examination,
     if config.fix and not outputs:
         raise UserError("fix needs output, a folder for the mended copy")
     check_outputs(outputs, [config.annotations])
-    tables, skeleton, category_id = _read(config.annotations, config.skeleton, config.trust_keypoint_order)
-    found = examine(tables, skeleton, category_id)
+    found = _examine_file(config, progress)
+    skeleton = found.skeleton
     hashes: dict[str, np.ndarray] = {}
     if config.images:
         records = tqdm.tqdm(found.records.values(), desc="images", unit=" images", disable=not progress)
@@ -86,7 +92,7 @@ def check_data(config: CheckConfig, progress: bool = True) -> tuple[Examination,
         check_writable(config.output)
         cards = _cards(found, Path(config.images), config.cases) if config.images else []
         if config.fix:
-            mended, changes = mend(tables, config.fix, len(skeleton.keypoints))
+            mended, changes = mend(_whole(config.annotations), config.fix, len(skeleton.keypoints))
             with result_path(outputs[2]) as temporary:
                 write_json(temporary, mended, indent=None)
         with result_path(outputs[0]) as temporary:
@@ -96,17 +102,39 @@ def check_data(config: CheckConfig, progress: bool = True) -> tuple[Examination,
     return found, outputs, changes
 
 
-def _read(path: str, skeleton_name: str, trusted: bool) -> tuple[dict[str, Any], Skeleton, int]:
+def _examine_file(config: CheckConfig, progress: bool) -> Examination:
+    """Examines a file entry by entry, so that memory holds the persons' keypoints only."""
+    path = config.annotations
+    try:
+        tables: dict[str, Any] = {key: list(json_entries(path, key)) for key in ("categories", "images")}
+        if all(tables.values()):
+            entries = json_entries(path, "annotations")
+            tables["annotations"] = tqdm.tqdm(entries, "annotations", unit=" annotations", disable=not progress)
+            found = examine(tables, *_keypoints_of(tables, config), config.input_size)
+            if found.annotations:
+                return found
+    except NotStreamable:
+        pass  # The other reader takes NaN, and says in which line a fault is.
+    tables = _whole(path)
+    return examine(tables, *_keypoints_of(tables, config), config.input_size)
+
+
+def _whole(path: str) -> dict[str, Any]:
     tables = read_json(path)
     if not isinstance(tables, dict) or not all(
         isinstance(tables.get(key), list) for key in ("images", "annotations", "categories")
     ):
         raise UserError(f"{path}: not COCO annotations, which have lists of images, annotations and categories")
-    skeleton = load_skeleton(skeleton_name)
-    category = find_category(tables["categories"], skeleton, trusted, Path(path))
+    return tables
+
+
+def _keypoints_of(tables: Mapping[str, Any], config: CheckConfig) -> tuple[Skeleton, int]:
+    """The skeleton in the file's order, and the persons' category."""
+    skeleton = load_skeleton(config.skeleton)
+    category = find_category(tables["categories"], skeleton, config.trust_keypoint_order, Path(config.annotations))
     if category.order:  # The skeleton in the file's order, so that everything else can be read as it stands.
         skeleton = _reordered(skeleton, category.order)
-    return tables, skeleton, category.id
+    return skeleton, category.id
 
 
 def _reordered(skeleton: Skeleton, order: Sequence[int]) -> Skeleton:
@@ -122,23 +150,23 @@ def _reordered(skeleton: Skeleton, order: Sequence[int]) -> Skeleton:
     )
 
 
-def examine(tables: Mapping[str, Any], skeleton: Skeleton, category_id: int) -> Examination:
+def examine(
+    tables: Mapping[str, Any], skeleton: Skeleton, category_id: int, input_size: tuple[int, ...] = (256, 192)
+) -> Examination:
     """What a COCO keypoint file shows without its photographs.
 
     Args:
-        tables: the file.
+        tables: the file's; its annotations are read once and may come one at a time.
         skeleton: in the file's order of keypoints.
         category_id: of the persons.
+        input_size: (height, width) of the network's input, which crops are compared with.
     """
     found, count = Examination(skeleton), len(skeleton.keypoints)
     found.records, found.findings = image_table(tables["images"])
     found.findings += skeleton_faults(skeleton)
-    found.findings += annotation_faults(tables["annotations"], found.records, count, category_id)
-    for entry in tables["annotations"]:
-        if isinstance(entry, dict) and entry.get("category_id") == category_id and not entry.get("iscrowd"):
-            points = points_table(entry.get("keypoints"), count)
-            if points is not None and (points[:, 2] > 0).any() and entry.get("image_id") in found.records:
-                found.people.append((entry, points))
+    found.findings += annotation_faults(
+        _people_of(tables["annotations"], found, count, category_id), found.records, count, category_id
+    )
     points = np.array([points for _, points in found.people]).reshape(-1, count, 3)
     exchanged = mirrored_probability(points, skeleton)
     for (entry, _), probability in zip(found.people, exchanged.tolist(), strict=True):
@@ -148,32 +176,83 @@ def examine(tables: Mapping[str, Any], skeleton: Skeleton, category_id: int) -> 
             found.findings.append(Finding("left and right exchanged", text, entry.get("id"), entry["image_id"]))
     severe = Counter(each.annotation_id for each in found.findings if each.severity != "note")
     found.suspicion = exchanged + np.array([severe[entry.get("id")] for entry, _ in found.people])
-    found.figures = _figures(found, points, tables)
+    found.figures = _figures(found, points, (input_size[0], input_size[1]))
+    found.findings += _sigma_findings(found)
     return found
 
 
-def _figures(found: Examination, points: np.ndarray, tables: Mapping[str, Any]) -> dict[str, Any]:
+def _people_of(entries: Iterable[Any], found: Examination, count: int, category_id: int) -> Iterator[Any]:
+    """Passes annotations on, and keeps those that can be drawn: what is looked at later, without polygons."""
+    for entry in entries:
+        found.annotations += 1
+        if isinstance(entry, dict) and entry.get("category_id") == category_id and not entry.get("iscrowd"):
+            points = points_table(entry.get("keypoints"), count)
+            if points is not None and (points[:, 2] > 0).any() and entry.get("image_id") in found.records:
+                kept = {key: entry.get(key) for key in ("id", "image_id", "bbox", "area")}
+                found.people.append((kept, points))
+        yield entry
+
+
+def _figures(found: Examination, points: np.ndarray, input_size: tuple[int, int]) -> dict[str, Any]:
     boxes = [numbers_of(each.get("bbox"), 4) for each, _ in found.people]
     larger = [max(box[2:]) for box in boxes if box]
+    areas = [_area(each) for each, _ in found.people]
+    estimated, pairs = repeated_sigmas(points, areas, [each["image_id"] for each, _ in found.people])
     per_image = Counter(Counter(each["image_id"] for each, _ in found.people).values())
     return {
         "images": len(found.records),
-        "annotations": len(tables["annotations"]),
+        "annotations": found.annotations,
         "persons with labelled keypoints": len(found.people),
         "persons per photograph": {str(count): number for count, number in sorted(per_image.items())},
         "larger side of boxes, quartiles": np.quantile(larger, (0, 0.25, 0.5, 0.75, 1)).round(1).tolist()
         if larger
         else [],
+        f"crops beside an input of {input_size[0]}×{input_size[1]}": _crop_sizes(
+            [box for box in boxes if box], input_size
+        ),
         "keypoints": {
             name: {
                 "unlabelled": int((points[:, place, 2] == 0).sum()),
                 "occluded": int((points[:, place, 2] == 1).sum()),
                 "visible": int((points[:, place, 2] == 2).sum()),
                 "sigma": found.skeleton.sigmas[place],
+                "sigma of labels": None if np.isnan(estimated[place]) else round(float(estimated[place]), 4),
+                "labelled twice": int(pairs[place]),
             }
             for place, name in enumerate(found.skeleton.keypoints)
         },
     }
+
+
+def _area(entry: Mapping[str, Any]) -> float:
+    area = entry.get("area")
+    return float(area) if isinstance(area, int | float) else 0.0
+
+
+def _crop_sizes(boxes: Sequence[Sequence[float]], input_size: tuple[int, int]) -> dict[str, int]:
+    """How many persons' crops a network of that input sees enlarged or reduced, and by how much."""
+    if not boxes:
+        return {}
+    factor = box_to_crop(np.array(boxes), input_size)[1] / input_size[1]
+    edges = (
+        ("enlarged more than 4 times", 0, 0.25),
+        ("enlarged 2 to 4 times", 0.25, 0.5),
+        ("enlarged up to 2 times", 0.5, 1),
+        ("reduced up to 2 times", 1, 2),
+        ("reduced more than 2 times", 2, np.inf),
+    )
+    return {name: int(((factor >= low) & (factor < high)).sum()) for name, low, high in edges}
+
+
+def _sigma_findings(found: Examination) -> list[Finding]:
+    """Keypoints whose labels spread much more, or less, than their sigma says."""
+    findings = []
+    for name, values in found.figures["keypoints"].items():
+        given, estimated = values["sigma"], values["sigma of labels"]
+        if estimated is not None and not 1 / SIGMA_OFF <= estimated / given <= SIGMA_OFF:
+            text = f"{name}: given {given:g}, its {values['labelled twice']:,} repeated labels make it {estimated:g}"
+            findings.append(Finding("sigma off the labels", text))
+    return findings
 
 
 def _leakage(
