@@ -80,10 +80,7 @@ def build_cpn(
         inputs = keras.Input((height, width, 3), name="crops")
         pixels = PixelNormalization(normalization.mean, normalization.std, normalization.channel_order, name="pixels")
         coarsest = entry.build(pixels(inputs), backbone_weights, alpha)
-        levels = [
-            coarsest,
-            *finer_features(inputs, coarsest, LEVELS - 1, f"architecture cpn, {backbone}", of_stages=True),
-        ]
+        levels = [coarsest, *finer_features(inputs, coarsest, LEVELS - 1, f"architecture cpn, {backbone}")]
         pyramid = _pyramid(levels, features)
         maps = [_global_heatmaps(level, keypoints, number) for number, level in enumerate(pyramid)]
         maps.append(_refined_heatmaps(pyramid, keypoints))
