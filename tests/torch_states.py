@@ -7,7 +7,7 @@ import torch
 from keras_simplepose.conversion.torch_networks import build_twin
 
 
-def random_state(architecture, seed=0):
+def random_state(architecture, seed=0, side=64):
     """A state dictionary of the architecture whose heatmaps are of order 1, as trained ones are."""
     generator = torch.Generator().manual_seed(seed)
 
@@ -26,7 +26,11 @@ def random_state(architecture, seed=0):
             state[name] = normal(value, 0.2)
         elif value.ndim == 1:
             # The last normalisation of a residual branch is kept small, else the sum grows with depth.
-            state[name] = uniform(value, 0.1, 0.5) if ".bn3." in name else uniform(value, 0.5, 1.5)
+            state[name] = (
+                uniform(value, 0.1, 0.5)
+                if ".bn3." in name or ".bn2." in name and architecture.backbone == "hourglass52"
+                else uniform(value, 0.5, 1.5)
+            )
         elif value.ndim == 4:
             deconv = name.startswith("deconv_layers")
             fan_in = value.shape[0] * value[0, 0].numel() / 4 if deconv else value[0].numel()
@@ -34,7 +38,7 @@ def random_state(architecture, seed=0):
     if architecture.keypoints:
         twin.load_state_dict(state)
         with torch.no_grad():
-            largest = twin.eval()(torch.randn((2, 3, 64, 64), generator=generator)).abs().max()
+            largest = twin.eval()(torch.randn((2, 3, side, side), generator=generator)).abs().max()
         state["final_layer.weight"] /= largest
     return state
 

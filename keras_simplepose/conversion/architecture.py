@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keras_simplepose.conversion.tensor_names import CLASSIFIER_PREFIXES, HEAD_PREFIXES, listed
+from keras_simplepose.conversion.tensor_names import BETWEEN_STACKS, CLASSIFIER_PREFIXES, HEAD_PREFIXES, listed
 from keras_simplepose.models.backbones.mobilenet import BLOCKS
 from keras_simplepose.models.backbones.resnet import BOTTLENECK_DEPTHS, STAGES
 from keras_simplepose.utils.errors import UserError
 
 STEM_CHANNELS = 64  # Of a ResNet, at width multiplier 1.
 _OTHER_ARCHITECTURES = (
-    (r"hourglass_modules\.|hgs?\.\d+\.", "a stacked Hourglass"),
+    (r"hourglass_modules\.[1-9]|hgs?\.\d+\.", "a stacked Hourglass"),
     (r"cls_[xy]\.|mlp_head_[xy]\.", "a SimCC network (RTMPose or such)"),
     (r"(transition\d|stage\d)\.", "an HRNet"),
     (r"stem\.", "a ResNet with another stem (v1d, ResNeSt or such)"),
@@ -88,7 +88,8 @@ def infer_architecture(tensors: Mapping[str, np.ndarray], style: str, where: str
     Raises:
         UserError: it is another architecture, or a part of one is missing.
     """
-    for pattern, name in _OTHER_ARCHITECTURES:
+    others = _OTHER_ARCHITECTURES[:1] if _is_hourglass52(tensors) else _OTHER_ARCHITECTURES
+    for pattern, name in others:
         found = [tensor for tensor in tensors if re.match(pattern, tensor)]
         if found:
             raise UserError(f"{where}: is {name} (it has {found[0]}), not a Simple Baselines network")
@@ -113,6 +114,8 @@ def infer_architecture(tensors: Mapping[str, np.ndarray], style: str, where: str
 
 def _backbone(tensors: Mapping[str, np.ndarray], style: str, where: str) -> tuple[str, float]:
     """Name and width multiplier of the backbone."""
+    if _is_hourglass52(tensors):
+        return "hourglass52", 1.0
     if "features.0.0.weight" in tensors:
         count = sum(blocks for _, _, blocks, _ in BLOCKS)
         last = next((v for n, v in tensors.items() if re.match(rf"features\.{count}\.conv\.2\.weight", n)), None)
@@ -140,11 +143,17 @@ def _backbone(tensors: Mapping[str, np.ndarray], style: str, where: str) -> tupl
     return f"resnet{depths[0]}_{style}", 1.0 if stem is None else stem.shape[0] / STEM_CHANNELS
 
 
+def _is_hourglass52(names: Iterable[str]) -> bool:
+    """Whether there is an hourglass of mmpose's, whose stem would pass for another's."""
+    return any(name.startswith("hourglass_modules.0.") for name in names)
+
+
 def _known(has_bottlenecks: bool) -> str:
     return " or ".join(str(depth) for depth in STAGES if (depth in BOTTLENECK_DEPTHS) == has_bottlenecks)
 
 
 def drop_classifier(tensors: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], list[str]]:
-    """The tensors without an ImageNet classifier's, and the names of those."""
-    dropped = [name for name in tensors if name.startswith(CLASSIFIER_PREFIXES)]
+    """The tensors without those that nothing here uses, and their names: a classifier, what joins stacks of one."""
+    unused = (*CLASSIFIER_PREFIXES, BETWEEN_STACKS) if _is_hourglass52(tensors) else CLASSIFIER_PREFIXES
+    dropped = [name for name in tensors if name.startswith(unused)]
     return {name: value for name, value in tensors.items() if name not in dropped}, dropped

@@ -127,7 +127,7 @@ def convert_checkpoint(config: ConvertConfig) -> Conversion:
         Setting("sigma", f"{sigma:g}", _origin(config.sigma, "sigma", "convention for this input size")),
         Setting("codec", codec, f"{codec_origin}; codec overrides" if not config.codec else codec_origin),
         Setting("tensors", str(len(tensors)), "each used once"),
-        *([Setting("not used", listed(dropped), "ImageNet classifier")] if dropped else []),
+        *([Setting("not used", listed(dropped), "of a classifier, or between stacks")] if dropped else []),
     )
     return Conversion(model, model_tensors(model) | tensors, architecture, normalization, settings)
 
@@ -243,7 +243,7 @@ def load_backbone_weights(model: keras.Model, path: str | Path) -> str:
             f"{path}: holds a pose network; make a model of it with convert and start from that as initial_model"
         )
     names = {layer.name for layer in model.layers}
-    if not names & {"layer1.0.conv1", "features.0.0"}:
+    if not names & {"layer1.0.conv1", "features.0.0", "hourglass_modules.0.up1.0.conv1"}:
         raise UserError(
             f"{path}: PyTorch weights are another function in {model.name}, whose backbone pads and normalises "
             f"otherwise; use backbone {fitting.backbone}"

@@ -18,6 +18,7 @@ from keras_simplepose.utils.errors import UserError
 
 HEAD_PREFIXES = ("deconv_layers.", "final_layer.")
 CLASSIFIER_PREFIXES = ("fc.", "classifier.")  # Of torchvision's ImageNet networks; a pose network has no use for them.
+BETWEEN_STACKS = "inters."  # Of mmpose's Hourglass; with one stack the block is there, but nothing goes through it.
 _LISTED = 20  # Names in an error message; the rest are counted.
 _CONVOLUTION_AXES = (2, 3, 1, 0)  # (O, I, h, w) → (h, w, I, O), and transposed (I, O, h, w) → (h, w, O, I).
 _DEPTHWISE_AXES = (2, 3, 0, 1)  # (C, 1, h, w) → (h, w, C, 1).
@@ -74,7 +75,7 @@ def release_names(tensors: Mapping[str, np.ndarray], where: str) -> dict[str, np
     """Renames mmpose's tensors, and those of older MobileNetV2 files, to the official release's and torchvision's.
 
     mmpose 0.x says `keypoint_head.`, 1.x `head.` for the head, both `backbone.` for the rest. Its ResNets have the
-    release's names, its MobileNetV2 names of its own.
+    release's names, its MobileNetV2 names of its own, its Hourglass a head of several stages, of which one is there.
 
     Raises:
         UserError: two tensors would have the same name; `where` is what the message calls the source.
@@ -83,12 +84,17 @@ def release_names(tensors: Mapping[str, np.ndarray], where: str) -> dict[str, np
     staged = any(re.match(r"(backbone\.)?layer\d+\.\d+\.conv\.\d+\.conv\.weight$", name) for name in tensors)
     renamed = {}
     for name, value in tensors.items():
-        new = re.sub(r"^(backbone|keypoint_head|head)\.", "", name)
+        new = re.sub(r"^(backbone|keypoint_head|head)\.(multi_final_layers\.0\.)?", _head_name, name)
         new = _nested_mobilenet_name(new) if flat else _staged_mobilenet_name(new) if staged else new
         if new in renamed:
             raise UserError(f"{where}: two of its tensors are {new}, so it holds more than one network")
         renamed[new] = value
     return renamed
+
+
+def _head_name(match: re.Match) -> str:
+    """The last convolution of mmpose's heads of several stages, where there is one stage."""
+    return "final_layer." if match[2] else ""
 
 
 def _nested_mobilenet_name(name: str) -> str:

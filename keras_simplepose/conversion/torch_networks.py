@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from keras_simplepose.conversion.architecture import STEM_CHANNELS, Architecture
-from keras_simplepose.models.backbones import mobilenet
+from keras_simplepose.models.backbones import hourglass52, mobilenet
 from keras_simplepose.models.backbones.resnet import BOTTLENECK_DEPTHS, EXPANSION, STAGES
 
 _DECONV_PADDING = {4: (1, 0), 3: (1, 1), 2: (0, 0)}  # kernel → padding, output padding (paper's release)
@@ -123,9 +123,51 @@ def _mobilenet_layers(alpha: float) -> "OrderedDict[str, nn.Module]":
     return OrderedDict(features=nn.Sequential(*features))
 
 
+def _unit(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Sequential:
+    convolution = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
+    return nn.Sequential(OrderedDict(conv=convolution, bn=nn.BatchNorm2d(outputs), activate=nn.ReLU()))
+
+
+def _blocks(inputs: int, channels: list[int], stride: int = 1) -> nn.Sequential:
+    pairs = zip([inputs, *channels], channels, strict=False)
+    return nn.Sequential(*(BasicBlock(a, b, 1 if index else stride) for index, (a, b) in enumerate(pairs)))
+
+
+class HourglassModule(nn.Module):
+    """One level of mmpose's hourglass and all below it."""
+
+    def __init__(self, level: int = 0):
+        """Level 0 has the resolution of the heatmaps."""
+        super().__init__()
+        here, below = hourglass52.CHANNELS[level : level + 2]
+        count, next_count = hourglass52.BLOCKS[level : level + 2]
+        self.up1 = _blocks(here, [here] * count)
+        self.low1 = _blocks(here, [below] * count, stride=2)
+        deepest = level + 2 == len(hourglass52.CHANNELS)
+        self.low2 = _blocks(below, [below] * next_count) if deepest else HourglassModule(level + 1)
+        self.low3 = _blocks(below, [below] * (count - 1) + [here])
+        self.up2 = nn.Upsample(scale_factor=2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[B, C, H, W] to the same."""
+        return self.up1(x) + self.up2(self.low3(self.low2(self.low1(x))))
+
+
+def _hourglass_layers() -> "OrderedDict[str, nn.Module]":
+    """The layers of Hourglass-52 in order."""
+    width, stem = hourglass52.CHANNELS[0], hourglass52.STEM_CHANNELS
+    return OrderedDict(
+        stem=nn.Sequential(_unit(3, stem, 7, 2), _blocks(stem, [width], stride=2)),
+        hourglass_modules=nn.Sequential(HourglassModule()),
+        out_convs=nn.Sequential(_unit(width, width, 3, 1)),
+    )
+
+
 def build_twin(architecture: Architecture) -> nn.Sequential:
     """The network in PyTorch: normalised pixels [B, 3, H, W] to heatmaps [B, K, h, w], or features without a head."""
-    if architecture.depth:
+    if architecture.backbone == "hourglass52":
+        layers, channels = _hourglass_layers(), hourglass52.CHANNELS[0]
+    elif architecture.depth:
         layers = _resnet_layers(architecture.depth, architecture.style, architecture.alpha)
         channels = list(layers["layer4"].modules())[-1].num_features
     else:

@@ -38,7 +38,8 @@ def deconvolved_features(
         skip_connections: whether the backbone's finer features are added.
 
     Returns:
-        [B, h, w, C] with h = H · 2^n / 32 for n transposed convolutions, C the last's channels.
+        [B, h, w, C] with h = H · 2^n / 32 for n transposed convolutions (after hourglass52 H · 2^n / 4), C the last's
+        channels.
 
     Raises:
         UserError: as `build_pose_model`.
@@ -57,6 +58,11 @@ def deconvolved_features(
         finer = finer_features(inputs, x, len(deconv_filters), "skip_connections")
     for index, (filters, kernel) in enumerate(zip(deconv_filters, deconv_kernels, strict=True)):
         x = _deconv_block(x, filters, kernel, index, finer[index])
+    if x.shape[1] > inputs.shape[1]:
+        raise UserError(
+            f"deconv_filters: {len(deconv_filters)} transposed convolutions after backbone {backbone} would make "
+            f"heatmaps of {x.shape[1]}×{x.shape[2]}, more than the crop's; give fewer, or none"
+        )
     return x
 
 

@@ -70,7 +70,8 @@ def build_pose_model(
 
     Returns:
         A model from crops [B, H, W, 3], RGB of 0–255 (uint8 or float), to heatmaps [B, h, w, K] float32 with
-        h = H · 2^n / 32 for n transposed convolutions. `pose_spec(model)` gives its specification.
+        h = H · 2^n / 32 for n transposed convolutions; after hourglass52, which needs none, H · 2^n / 4.
+        `pose_spec(model)` gives its specification.
 
     Raises:
         UserError: an unknown backbone or codec, a size that is no multiple of 32, an unsupported kernel, or skip

@@ -109,6 +109,35 @@ def test_mmpose_network_of_caffe_style_and_mpii_is_pytorchs(tmp_path):
     assert verified(conversion, (64, 64)).agrees
 
 
+@pytest.mark.parametrize("head", ["keypoint_head", "head"])
+def test_mmposes_hourglass_of_one_stack_is_pytorchs(tmp_path, monkeypatch, head):
+    from keras_simplepose.models.backbones import hourglass52
+
+    monkeypatch.setattr(hourglass52, "CHANNELS", (8, 8, 12, 12, 12, 16))  # As narrow as a test can bear.
+    monkeypatch.setattr(hourglass52, "STEM_CHANNELS", 8)
+    architecture = Architecture("hourglass52", keypoints=17)
+    state = random_state(architecture, side=128)
+    tensors = {
+        f"{head}.multi_final_layers.0.{name.removeprefix('final_layer.')}"
+        if name.startswith("final_layer")
+        else f"backbone.{name}": value
+        for name, value in state.items()
+    }
+    tensors["backbone.inters.0.conv1.weight"] = torch.zeros(8, 8, 3, 3)  # Is there, and nothing goes through it.
+    torch.save({"state_dict": tensors}, tmp_path / "hourglass52_coco_128x128.pth")
+    conversion = convert_checkpoint(ConvertConfig(checkpoint=str(tmp_path / "hourglass52_coco_128x128.pth")))
+    assert conversion.architecture == architecture and settings_of(conversion)["channel order"].value == "rgb"
+    assert "inters.0.conv1" in settings_of(conversion)["not used"].value
+    assert pose_spec(conversion.model).heatmap_size == (32, 32)
+    comparison = verified(conversion, (128, 128))
+    assert comparison.agrees and comparison.heatmap_maximum > 0.1, comparison
+
+
+def test_an_hourglass_takes_multiples_of_128_and_no_transposed_convolutions():
+    with pytest.raises(UserError, match="input_size 256,192: backbone hourglass52 takes multiples of 128"):
+        build_pose_model("hourglass52", deconv_filters=(), deconv_kernels=())
+
+
 def test_verification_sees_a_wrong_weight_style_or_channel_order(official):
     conversion, architecture, _ = official
     tensors = dict(conversion.tensors)
@@ -282,7 +311,10 @@ def without(state, start):
         (lambda s: without(s, "layer4."), "3, 4, 6 bottleneck blocks"),
         (lambda s: without(s, "final_layer."), "final_layer.weight is missing"),
         (lambda s: s | {"deconv_layers.0.weight": np.zeros((8, 8, 5, 5))}, "deconv_layers.0.weight has shape"),
-        (lambda s: {"hourglass_modules.0.stages.0.weight": 0, "stem.0.conv.weight": 0}, "a stacked Hourglass"),
+        (
+            lambda s: {"hourglass_modules.0.up1.0.bn1.bias": 0, "hourglass_modules.1.up1.0.bn1.bias": 0},
+            "a stacked Hour",
+        ),
         (lambda s: {"pre.0.weight": 0, "hgs.0.0.weight": 0}, "a stacked Hourglass"),
         (lambda s: {"stage1.0.conv.weight": 0, "cls_x.weight": 0}, "a SimCC network"),
         (lambda s: {"blocks.0.attn.qkv.weight": 0}, "transformer"),

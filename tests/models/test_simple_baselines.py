@@ -60,9 +60,12 @@ QUICK = ("mobilenetv2", "mobilenetv2_pytorch", "mobilenetv3small", "resnet18", "
     "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in BACKBONES]
 )
 def test_every_backbone_gives_heatmaps(name):
-    model = build_pose_model(name, input_size=(64, 96), **HEAD)
-    assert model.output_shape == (None, 4, 6, 17)
-    heatmaps = np.asarray(model(crops(2, (64, 96))))
+    size, head, maps = (64, 96), HEAD, (4, 6)
+    if name == "hourglass52":  # Halves five times more, and comes back by itself.
+        size, head, maps = (128, 128), {"deconv_filters": (), "deconv_kernels": ()}, (32, 32)
+    model = build_pose_model(name, input_size=size, **head)
+    assert model.output_shape == (None, *maps, 17)
+    heatmaps = np.asarray(model(crops(2, size)))
     assert heatmaps.dtype == np.float32 and np.isfinite(heatmaps).all()
     assert heatmaps.std() > 0
 
@@ -248,12 +251,18 @@ def test_the_skeleton_gives_the_number_of_heatmaps():
     assert pose_spec(build_pose_model(**SMALL)).skeleton == COCO17
 
 
-def test_skip_connections_join_the_backbones_last_features_of_each_resolution():
-    options = SMALL | {"deconv_filters": (16, 12, 8), "deconv_kernels": (4, 4, 4)}
+@pytest.mark.parametrize(
+    ("backbone", "heard"),
+    [
+        ("mobilenetv2", ("block_13_expand_relu", "block_6_expand_relu", "block_3_expand_relu")),
+        ("resnet18_pytorch", ("layer3.1.relu2", "layer2.1.relu2", "layer1.1.relu2")),
+    ],
+)
+def test_skip_connections_join_the_last_features_that_all_later_ones_come_from(backbone, heard):
+    options = SMALL | {"backbone": backbone, "deconv_filters": (16, 12, 8), "deconv_kernels": (4, 4, 4)}
     model = build_pose_model(**options, skip_connections=True)
-    heard = {0: "block_13_expand_relu", 2: "block_6_expand_relu", 4: "block_3_expand_relu"}
-    for index, name in heard.items():
-        assert model.get_layer(f"skip_layers.{index}").input is model.get_layer(name).output
+    for index, name in enumerate(heard):
+        assert model.get_layer(f"skip_layers.{2 * index}").input is model.get_layer(name).output
     assert model.output_shape == (None, 16, 16, 17)
     assert model.count_params() > build_pose_model(**options).count_params()
 

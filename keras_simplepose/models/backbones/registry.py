@@ -7,6 +7,7 @@ from typing import Any
 from keras import applications
 
 from keras_simplepose.core.arrays import Tensor
+from keras_simplepose.models.backbones.hourglass52 import hourglass52
 from keras_simplepose.models.backbones.mobilenet import mobilenet_v2
 from keras_simplepose.models.backbones.resnet import BOTTLENECK_DEPTHS, STAGES, Style, resnet
 from keras_simplepose.utils.names import look_up
@@ -34,7 +35,7 @@ class Backbone:
     """One feature extractor.
 
     Attributes:
-        build: maps (x [B, H, W, 3] normalised, weights, alpha) to features at stride 32.
+        build: maps (x [B, H, W, 3] normalised, weights, alpha) to features at stride 32, of hourglass52 4.
         normalization: of the pixels it takes.
         has_imagenet_weights: whether `keras.applications` publishes weights for it.
         has_alpha: whether a width multiplier means anything to it.
@@ -95,6 +96,7 @@ BACKBONES: dict[str, Backbone] = {
     "mobilenetv2_pytorch": Backbone(
         lambda x, weights, alpha: mobilenet_v2(x, alpha), Normalization(), has_imagenet_weights=False, has_alpha=True
     ),
+    "hourglass52": Backbone(lambda x, weights, alpha: hourglass52(x), Normalization(), has_imagenet_weights=False),
     **{
         f"mobilenetv3{size}": Backbone(
             _application(

@@ -23,7 +23,8 @@ def batch_norm(x: Tensor, name: str) -> Tensor:
     return layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, epsilon=BATCH_NORM_EPSILON, name=name)(x)
 
 
-def _convolution(x: Tensor, filters: int, kernel: int, stride: int, name: str) -> Tensor:
+def convolution(x: Tensor, filters: int, kernel: int, stride: int, name: str) -> Tensor:
+    """Without bias, padded as PyTorch pads."""
     if kernel > 1:
         x = layers.ZeroPadding2D(kernel // 2, name=f"{name}.pad")(x)
     initializer = "he_normal"
@@ -34,25 +35,26 @@ def _bottleneck(x: Tensor, planes: int, stride: int, style: Style, name: str) ->
     first_stride, middle_stride = (1, stride) if style == "pytorch" else (stride, 1)
     shortcut = x
     if stride > 1 or x.shape[-1] != planes * EXPANSION:
-        shortcut = _convolution(x, planes * EXPANSION, 1, stride, f"{name}.downsample.0")
+        shortcut = convolution(x, planes * EXPANSION, 1, stride, f"{name}.downsample.0")
         shortcut = batch_norm(shortcut, f"{name}.downsample.1")
-    x = _convolution(x, planes, 1, first_stride, f"{name}.conv1")
+    x = convolution(x, planes, 1, first_stride, f"{name}.conv1")
     x = layers.ReLU(name=f"{name}.relu1")(batch_norm(x, f"{name}.bn1"))
-    x = _convolution(x, planes, 3, middle_stride, f"{name}.conv2")
+    x = convolution(x, planes, 3, middle_stride, f"{name}.conv2")
     x = layers.ReLU(name=f"{name}.relu2")(batch_norm(x, f"{name}.bn2"))
-    x = _convolution(x, planes * EXPANSION, 1, 1, f"{name}.conv3")
+    x = convolution(x, planes * EXPANSION, 1, 1, f"{name}.conv3")
     x = layers.Add(name=f"{name}.add")([batch_norm(x, f"{name}.bn3"), shortcut])
     return layers.ReLU(name=f"{name}.relu3")(x)
 
 
-def _basic_block(x: Tensor, planes: int, stride: int, name: str) -> Tensor:
+def basic_block(x: Tensor, planes: int, stride: int, name: str) -> Tensor:
+    """Two 3×3 convolutions around a shortcut, the first with the stride."""
     shortcut = x
     if stride > 1 or x.shape[-1] != planes:
-        shortcut = _convolution(x, planes, 1, stride, f"{name}.downsample.0")
+        shortcut = convolution(x, planes, 1, stride, f"{name}.downsample.0")
         shortcut = batch_norm(shortcut, f"{name}.downsample.1")
-    x = _convolution(x, planes, 3, stride, f"{name}.conv1")
+    x = convolution(x, planes, 3, stride, f"{name}.conv1")
     x = layers.ReLU(name=f"{name}.relu1")(batch_norm(x, f"{name}.bn1"))
-    x = _convolution(x, planes, 3, 1, f"{name}.conv2")
+    x = convolution(x, planes, 3, 1, f"{name}.conv2")
     x = layers.Add(name=f"{name}.add")([batch_norm(x, f"{name}.bn2"), shortcut])
     return layers.ReLU(name=f"{name}.relu2")(x)
 
@@ -70,7 +72,7 @@ def resnet(x: Tensor, depth: int, style: Style, alpha: float = 1.0) -> Tensor:
         [B, H/32, W/32, 2048 · alpha], or 512 · alpha for 18 and 34.
     """
     width = round(64 * alpha)
-    x = _convolution(x, width, 7, 2, "conv1")
+    x = convolution(x, width, 7, 2, "conv1")
     x = layers.ReLU(name="relu")(batch_norm(x, "bn1"))
     # Padding with zeros is exact for the maximum because it follows a ReLU.
     x = layers.ZeroPadding2D(1, name="maxpool.pad")(x)
@@ -82,5 +84,5 @@ def resnet(x: Tensor, depth: int, style: Style, alpha: float = 1.0) -> Tensor:
             if depth in BOTTLENECK_DEPTHS:
                 x = _bottleneck(x, planes, stride, style, name)
             else:
-                x = _basic_block(x, planes, stride, name)
+                x = basic_block(x, planes, stride, name)
     return x
