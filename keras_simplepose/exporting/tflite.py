@@ -25,11 +25,11 @@ from keras_simplepose.exporting.signatures import (
 )
 from keras_simplepose.exporting.subpixel import in_subpixel_form
 from keras_simplepose.media.orientation import ImageReading
+from keras_simplepose.models.pyramid import joints
 from keras_simplepose.prediction.exported_model import ArtefactMetadata
 from keras_simplepose.utils.errors import UserError
 
 QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
-LAST_LAYER = "final_layer"  # Stays float32 in every file: heatmaps in 8 bits have ties where the maximum is.
 
 
 def file_name(quantize: str) -> str:
@@ -113,7 +113,7 @@ def write_persons_tflite(model: keras.Model, finder: PersonFinder, path: Path, m
     poses, _ = image_endpoint(lambda crops: pose_network(crops, training=False), metadata, finder.most)
     settings = _quantizer(metadata.quantize, 1, None)
     content = tflite_graph.read_model(
-        _convert({"persons_image": persons_endpoint(find, poses)}, (pose_network, finder.network), settings)
+        convert({"persons_image": persons_endpoint(find, poses)}, (pose_network, finder.network), settings)
     )
     tflite_graph.check_operators(content, path.name)
     for graph in content.subgraphs:
@@ -140,14 +140,11 @@ def write_tflite(
         UserError: ai-edge-litert is not installed, or the converter needed operators outside the bare runtime.
     """
     tflite_graph = _import_tflite_graph()
-    if metadata.spec.distributions:
-        # The shell keeps the last convolution alone in float32, not a head behind it.
-        raise UserError(
-            f"TFLite export has no room for the head of codec {metadata.spec.codec}; savedmodel and onnx have"
-        )
     batch = 2 if metadata.decoded and metadata.protocol.flip_test else 1
-    shell = tflite_graph.read_model(_convert(_shell_endpoints(model, metadata, batch)))
-    features = keras.Model(model.input, model.get_layer(LAST_LAYER).input)
+    cut = _first_of_head(model).input
+    head = keras.Model(cut, model.output)
+    shell = tflite_graph.read_model(convert(_shell_endpoints(head, metadata, batch), (head,)))
+    features = keras.Model(model.input, cut)
     if metadata.quantize in (
         "none",
         "float16",
@@ -156,7 +153,7 @@ def write_tflite(
     crop = tf.TensorSpec((batch, *metadata.spec.input_size, 3), tf.float32, name="crops")
     network: Endpoint = (lambda crops: {"features": features(crops, training=False)}, [crop])
     settings = _quantizer(metadata.quantize, batch, calibration)
-    joined = tflite_graph.join(shell, tflite_graph.read_model(_convert({"network": network}, (features,), settings)))
+    joined = tflite_graph.join(shell, tflite_graph.read_model(convert({"network": network}, (features,), settings)))
     tflite_graph.check_operators(joined, path.name)
     path.write_bytes(tflite_graph.write_model(joined))
     tflite_graph.append_metadata(path, metadata.to_json())
@@ -170,12 +167,20 @@ def _import_tflite_graph() -> Any:
     return tflite_graph
 
 
-def _shell_endpoints(model: keras.Model, metadata: ArtefactMetadata, batch: int) -> dict[str, Endpoint]:
-    """The signatures with a hole in place of all but the network's last layer: its argument goes out, its result in."""
+def _first_of_head(model: keras.Model) -> keras.layers.Layer:
+    """The last convolution that all of a network goes through, or its end where there is none.
+
+    It and what comes after it stay float32 in every file: heatmaps in 8 bits have ties where the maximum is.
+    """
+    ways = joints(model.layers)
+    return next((layer for layer in reversed(ways) if isinstance(layer, keras.layers.Conv2D)), ways[-1])
+
+
+def _shell_endpoints(head: keras.Model, metadata: ArtefactMetadata, batch: int) -> dict[str, Endpoint]:
+    """The signatures with a hole in place of all before the network's head: its argument goes out, its result in."""
     from keras_simplepose.exporting.tflite_graph import HOLE_INPUT, HOLE_OUTPUT
 
-    last = model.get_layer(LAST_LAYER)
-    hole = tf.TensorSpec((batch, *last.input.shape[1:]), tf.float32, name=HOLE_INPUT)
+    hole = tf.TensorSpec((batch, *head.input.shape[1:]), tf.float32, name=HOLE_INPUT)
 
     def with_hole(make: Callable[[Callable[[Any], Any]], Endpoint]) -> Endpoint:
         _, signature = make(lambda crops: crops)
@@ -185,7 +190,7 @@ def _shell_endpoints(model: keras.Model, metadata: ArtefactMetadata, batch: int)
 
             def network(crops: Any) -> Any:
                 seen.append(crops)
-                return last(arguments[-1])
+                return head(arguments[-1])
 
             return make(network)[0](*arguments[:-1]) | {HOLE_OUTPUT: ops.reshape(seen[0], (batch, *seen[0].shape[1:]))}
 
@@ -199,7 +204,7 @@ def _shell_endpoints(model: keras.Model, metadata: ArtefactMetadata, batch: int)
     }
 
 
-def _convert(
+def convert(
     endpoints: dict[str, Endpoint],
     networks: Sequence[keras.Model] = (),
     settings: Callable[[tf.lite.TFLiteConverter], None] | None = None,

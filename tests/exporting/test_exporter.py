@@ -5,9 +5,9 @@ import types
 import keras
 import numpy as np
 import pytest
-from export_models import random_crops, small_model
+from export_models import random_crops, settled, small_model
 
-from keras_simplepose import UserError, build_pose_model, load_model, pose_spec
+from keras_simplepose import UserError, build_pose_model, load_model, pose_spec, save_model
 from keras_simplepose.config import AugmentationConfig, ExportConfig, ModelConfig, PrepareConfig, ProofConfig
 from keras_simplepose.data.preparation import prepare
 from keras_simplepose.data.synthetic.scenes import make_synthetic_dataset
@@ -18,6 +18,8 @@ from keras_simplepose.exporting.exporter import export, in_float32
 from keras_simplepose.exporting.proof import NOISE, Reference, compare, faults
 from keras_simplepose.exporting.saved_model import next_version
 from keras_simplepose.media.orientation import ImageReading
+from keras_simplepose.models.cpn import build_cpn
+from keras_simplepose.models.hourglass import build_hourglass
 
 
 def test_the_report_holds_every_signature_within_its_limits(exported):
@@ -34,6 +36,30 @@ def test_the_report_holds_every_signature_within_its_limits(exported):
         assert row["largest"] <= 0.01 and row["score"] <= NOISE and row["bytes"] > 1e6
         assert row["compared"] > 0.8 * row["points"]
     assert len(report["model_sha256"]) == 64
+
+
+SMALL = {"input_size": (64, 64), "features": 16}
+NETWORKS = {
+    "udp": lambda: small_model(codec="udp"),
+    "simcc": lambda: small_model(codec="simcc"),
+    "hourglass": lambda: settled(build_hourglass(2, **SMALL), "stacks.1.heatmaps"),
+    "cpn": lambda: settled(build_cpn("mobilenetv2", alpha=0.35, **SMALL), "refine.final"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_codec_and_architecture_is_proven_in_every_format(name, tmp_path):
+    """The converter refuses anything but built-in operators, and what leaves is the last stage's."""
+    save_model(NETWORKS[name](), tmp_path / "pose.keras")
+    formats = ("savedmodel", "tflite", "onnx")
+    config = ExportConfig(model=str(tmp_path / "pose.keras"), output=str(tmp_path / "out"), format=formats)
+    # An untrained network's maps are rough: a step that noise moves by no more than a tenth of their pixel is decided.
+    tolerance = 0.4 if name == "udp" else 0.01
+    rows = export(config, ProofConfig(proof_count=3, tolerance=tolerance), show=lambda text: None)
+    assert {row.artefact for row in rows} == {"savedmodel/1", "pose_float32.tflite", "pose.onnx"}
+    for row in rows:
+        assert row.largest <= tolerance and row.score <= NOISE and row.compared > 0.4 * row.points, row
 
 
 def test_variables_are_stored_once(exported):
