@@ -9,7 +9,8 @@ from keras_simplepose.utils.errors import UserError
 DESCRIPTION = """Evaluates a model: COCO AP and AR by object keypoint similarity, or PCKh.
 
 Boxes are the ground truth's, or a detector's with --detections (about 2 AP less; say which when you report). With
---codec_only no network runs: the ground truth is encoded, decoded and scored, which is the most a network can reach.
+--codec_only no network runs: the ground truth is encoded, decoded and scored, which is the most a network can reach
+(--ceiling_table: for every codec and three sizes).
 Results go to --output: metrics.json, with all that the metrics depend on, and results.json, COCO keypoint results;
 with --report a page as well that says which errors cost how much AP."""
 
@@ -30,6 +31,9 @@ def main(config: EvaluationDataConfig, evaluation: EvaluationConfig, codec: Code
     from keras_simplepose.reporting.report import outputs_of, write_report
     from keras_simplepose.utils.files import check_outputs, record_results
 
+    if codec.ceiling_table:
+        _print_ceilings(config, evaluation, codec)
+        return
     output = config.output
     if config.model and not output:
         # A model of the hub has no folder here to stand beside.
@@ -56,6 +60,18 @@ def main(config: EvaluationDataConfig, evaluation: EvaluationConfig, codec: Code
             print(f"page      {page}\nfigures   {figures}")
     else:
         print("nothing written; --output names a folder for the metrics")
+
+
+def _print_ceilings(config: EvaluationDataConfig, evaluation: EvaluationConfig, codec: CodecConfig) -> None:
+    from keras_simplepose.core.skeletons import load_skeleton
+    from keras_simplepose.evaluation.codec_ceiling import ceiling_table
+    from keras_simplepose.evaluation.run import load_ground_truth
+
+    persons = load_ground_truth(config, load_skeleton(codec.skeleton))
+    print(f"annotations: {persons.summary()}")
+    for line in ceiling_table(persons, codec, evaluation):
+        print(line, flush=True)
+    print("nothing written; this is the table")
 
 
 def _report_config(config: EvaluationDataConfig, output: str) -> ReportConfig:

@@ -30,7 +30,8 @@ def _each(conditions: tuple[Condition, ...], **more: Any) -> tuple[Condition, ..
 
 NETWORK_RUNS = _each(VALIDATION, codec_only=False)
 POSES_SCORED = _each(NETWORK_RUNS, metric="oks", proof_annotations=True)
-CODEC_FRAME = {"codec_only": True, "model": False}
+CODEC_ALONE = {"codec_only": True, "model": False}
+CODEC_FRAME = CODEC_ALONE | {"ceiling_table": False}
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ class EvaluationDataConfig:
 class CodecConfig:
     """The frame of heatmaps, where there is no model that has one."""
 
-    skeleton: str = same(ModelConfig, "skeleton", only_with=CODEC_FRAME)
+    skeleton: str = same(ModelConfig, "skeleton", only_with=CODEC_ALONE)
     input_size: tuple[int, int] = same(
         ModelConfig, "input_size", minimum=1, multiple_of="stride", only_with=CODEC_FRAME
     )
@@ -127,4 +128,9 @@ class CodecConfig:
         "crop pixels per heatmap pixel; 4 after three transposed convolutions [paper]",
         minimum=1,
         only_with=CODEC_FRAME,
+    )
+    ceiling_table: bool = option(
+        False,
+        "print every codec's ceiling at 128×96, 256×192 and 384×288 instead, and write nothing",
+        only_with=CODEC_ALONE | {"output": False, "report": False},
     )

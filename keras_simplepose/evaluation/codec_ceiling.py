@@ -1,6 +1,7 @@
 """The codec's ceiling: what a network with perfect heatmaps would score."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -19,6 +20,10 @@ from keras_simplepose.prediction.pose_files import coco_results
 from keras_simplepose.prediction.predictor import Poses
 from keras_simplepose.utils.errors import UserError
 from keras_simplepose.utils.names import look_up
+
+# Of the table: the sizes of the paper's, and the deviation it trains them with.
+TABLE_FRAMES = {(128, 96): 2.0, (256, 192): 2.0, (384, 288): 3.0}
+TABLE_METRICS = ("AP", "AP75", "APM", "APL")
 
 
 def codec_spec(config: CodecConfig) -> PoseSpec:
@@ -85,3 +90,43 @@ def codec_ceiling(person_set: PersonSet, spec: PoseSpec, config: EvaluationConfi
             results += coco_results(person.image_id, person_set.category_id, poses, kept, poses.scores[kept])
     metrics = keypoint_metrics(person_set, results, spec.skeleton.sigmas)
     return EvaluationResult(metrics, results, {"images": len(person_set.images), "persons": len(persons)})
+
+
+def ceiling_table(person_set: PersonSet, config: CodecConfig, evaluation: EvaluationConfig) -> Iterator[str]:
+    """The ceilings of all codecs in `TABLE_FRAMES` as lines of text, each as soon as it is measured.
+
+    The distance is that of labelled keypoints from their places after encoding and decoding, in crop pixels, those left
+    out whose label lies outside the crop.
+
+    Args:
+        person_set: the ground truth.
+        config: its skeleton counts.
+        evaluation: as `codec_ceiling`.
+
+    Raises:
+        UserError: as `codec_ceiling`.
+    """
+    names = [*TABLE_METRICS, "mean px", "largest px"]
+    yield f"{'codec':<15} {'input':>8}" + "".join(f"{name:>11}" for name in names)
+    for codec in codecs.CODECS:
+        for (height, width), sigma in TABLE_FRAMES.items():
+            spec = codec_spec(replace(config, codec=codec, input_size=(height, width), sigma=sigma))
+            metrics = codec_ceiling(person_set, spec, evaluation).metrics
+            distances = _distances(person_set.persons, spec, evaluation)
+            values = [*(metrics.get(name, float("nan")) for name in TABLE_METRICS), distances.mean(), distances.max()]
+            yield f"{codec:<15} {f'{height}×{width}':>8}" + "".join(f"{value:>11.4f}" for value in values)
+
+
+def _distances(persons: Sequence[Person], spec: PoseSpec, config: EvaluationConfig) -> np.ndarray:
+    """How far labelled keypoints inside their crops come back from their places, in crop pixels."""
+    found = []
+    for start in range(0, len(persons), config.evaluation_batch_size):
+        chunk = persons[start : start + config.evaluation_batch_size]
+        poses = pass_through_codec(chunk, spec, config)
+        matrices = spec.crop_matrix(*box_to_crop(poses.boxes, spec.input_size, spec.box_padding))
+        there = transform_points(matrices, np.stack([person.keypoints for person in chunk]))
+        back = transform_points(matrices, poses.keypoints[..., :2])
+        inside = np.all((there >= 0) & (there <= np.array(spec.input_size[::-1]) - 1), axis=-1)
+        counted = inside & (np.stack([person.visible for person in chunk]) > 0)
+        found.append(np.linalg.norm(back - there, axis=-1)[counted])
+    return np.concatenate(found)

@@ -135,6 +135,16 @@ def test_the_codecs_ceiling_needs_no_model_and_no_images(data, capsys):
     assert "codec's ceiling" in capsys.readouterr().out
 
 
+def test_the_ceilings_of_all_codecs_are_a_table(data, capsys):
+    flags = [f"--annotations={data / 'annotations.json'}", "--codec_only", "--ceiling_table"]
+    evaluate.main(*CommandLine("evaluate", "", EvaluationDataConfig, EvaluationConfig, CodecConfig).read(flags))
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in lines[2:5]] == [
+        ["quarter_offset", size] for size in ("128×96", "256×192", "384×288")
+    ]
+    assert lines[-1].startswith("nothing written") and len(lines) == 15
+
+
 def test_the_codecs_ceiling_of_a_model_has_its_frame(data, capsys):
     run(data, "--codec_only")
     assert metrics_of(data / "model-evaluation")["provenance"]["network"]["input_size"] == [64, 48]
