@@ -31,7 +31,7 @@ _RUNS = 3
 _PHOTOGRAPH = (480, 640)  # Height and width of the encoded photograph, COCO's usual size.
 
 
-class _Task(NamedTuple):
+class Task(NamedTuple):
     """What to run, how many crops that is, and the row it is compared with."""
 
     run: Callable[[], Any]
@@ -56,11 +56,11 @@ def export_benchmark(config: BenchmarkConfig) -> Iterator[Row]:
         tasks |= _file_tasks(model, metadata, crops, Path(folder))
         for task in tasks.values():
             task.run()  # Traces, compiles, fills caches.
-        figures = interleaved({name: _timed(task) for name, task in tasks.items()}, config.rounds)
+        figures = interleaved({name: timed(task) for name, task in tasks.items()}, config.rounds)
     yield from make_rows(figures, "ms", {name: task.reference for name, task in tasks.items()})
 
 
-def _timed(task: _Task) -> Callable[[], float]:
+def timed(task: Task) -> Callable[[], float]:
     """Measures the task's best of three runs, in milliseconds a crop."""
 
     def measure() -> float:
@@ -74,7 +74,7 @@ def _timed(task: _Task) -> Callable[[], float]:
     return measure
 
 
-def _torch_tasks(model: keras.Model, crops: np.ndarray) -> dict[str, _Task]:
+def _torch_tasks(model: keras.Model, crops: np.ndarray) -> dict[str, Task]:
     """PyTorch's network of the same shape; none where PyTorch is missing."""
     try:
         import torch
@@ -96,26 +96,26 @@ def _torch_tasks(model: keras.Model, crops: np.ndarray) -> dict[str, _Task]:
 
     many = len(crops)
     return {
-        ONE: _Task(lambda: run(1), 1, ""),
-        MANY: _Task(lambda: run(many), many, ""),
+        ONE: Task(lambda: run(1), 1, ""),
+        MANY: Task(lambda: run(many), many, ""),
     }
 
 
-def _graph_tasks(model: keras.Model, crops: np.ndarray) -> dict[str, _Task]:
+def _graph_tasks(model: keras.Model, crops: np.ndarray) -> dict[str, Task]:
     """The bare network in TensorFlow's graph mode and under XLA."""
     signature = [tf.TensorSpec((None, *crops.shape[1:]), tf.float32)]
     graph = tf.function(lambda x: model(x, training=False), input_signature=signature)
     compiled = tf.function(lambda x: model(x, training=False), input_signature=signature, jit_compile=True)
     many = len(crops)
     return {
-        "export/graph": _Task(lambda: graph(crops).numpy(), many, MANY),
-        "export/xla": _Task(lambda: compiled(crops).numpy(), many, MANY),
+        "export/graph": Task(lambda: graph(crops).numpy(), many, MANY),
+        "export/xla": Task(lambda: compiled(crops).numpy(), many, MANY),
     }
 
 
 def _saved_model_tasks(
     model: keras.Model, metadata: ArtefactMetadata, crops: np.ndarray, folder: Path
-) -> dict[str, _Task]:
+) -> dict[str, Task]:
     many, tasks = len(crops), {}
     image = np.zeros((*_PHOTOGRAPH, 3), np.uint8)
     image[:] = np.random.default_rng(0).integers(0, 256, (_PHOTOGRAPH[0], 1, 3), np.uint8)
@@ -132,18 +132,18 @@ def _saved_model_tasks(
         def on_boxes(signatures: Any = signatures) -> Any:
             return signatures["serving_default"](image_bytes=jpeg, boxes=boxes)["keypoints"].numpy()
 
-        tasks[f"{name}_crops"] = _Task(on_crops, many, MANY)
-        tasks[f"{name}_serving_default"] = _Task(on_boxes, many, f"{name}_crops")
+        tasks[f"{name}_crops"] = Task(on_crops, many, MANY)
+        tasks[f"{name}_serving_default"] = Task(on_boxes, many, f"{name}_crops")
     return tasks
 
 
-def _file_tasks(model: keras.Model, metadata: ArtefactMetadata, crops: np.ndarray, folder: Path) -> dict[str, _Task]:
+def _file_tasks(model: keras.Model, metadata: ArtefactMetadata, crops: np.ndarray, folder: Path) -> dict[str, Task]:
     """TFLite files of every quantisation, and ONNX; those whose packages are missing are left out."""
-    tasks: dict[str, _Task] = {}
+    tasks: dict[str, Task] = {}
 
     def add(name: str, path: Path) -> None:
         predict, _ = artefacts.load_artefact(path)
-        tasks[name] = _Task(lambda: predict(crops[:1]), 1, ONE)
+        tasks[name] = Task(lambda: predict(crops[:1]), 1, ONE)
 
     try:
         for quantize in QUANTIZATIONS:

@@ -13,6 +13,7 @@ from keras_simplepose.utils.names import look_up
 SUITES = {
     "input": ("input", "input_benchmark"),
     "training": ("training", "training_benchmark"),
+    "decoding": ("decoding", "decoding_benchmark"),
     "export": ("exported", "export_benchmark"),
     "video": ("video", "video_benchmark"),
     "tracking": ("tracking", "tracking_benchmark"),

@@ -15,8 +15,8 @@ class BenchmarkConfig:
     suites: tuple[str, ...] = option(
         ("input", "training"),
         "what to measure",
-        choices=("input", "training", "export", "video", "tracking"),
-        lengths=range(1, 6),
+        choices=("input", "training", "decoding", "export", "video", "tracking"),
+        lengths=range(1, 7),
         distinct=True,
     )
     rounds: int = option(3, "measurements of each kind, taken in turns; their median counts", minimum=1)
@@ -48,7 +48,12 @@ class BenchmarkConfig:
     jit_compile: Literal["auto", "on", "off"] = option(
         "auto", "XLA; auto: both ways, the faster one counts", only_with={"suites": "training"}
     )
-    export_batch: int = option(8, "crops a call, where a form takes several", minimum=2, only_with={"suites": "export"})
+    export_batch: int = option(
+        8,
+        "crops a call, where a form takes several",
+        minimum=2,
+        only_with=({"suites": "export"}, {"suites": "decoding"}),
+    )
     model: str = option(
         "",
         "pose model; default: a ResNet-50 of random weights, 256×192, which is as fast",

@@ -8,6 +8,7 @@ from keras_simplepose.benchmarks import suites
 from keras_simplepose.benchmarks.rows import WIDEST_SPREAD, Figure, interleaved, make_rows
 from keras_simplepose.benchmarks.suites import run_benchmark
 from keras_simplepose.config import BenchmarkConfig
+from keras_simplepose.core.codecs import CODECS
 from keras_simplepose.data.synthetic.scenes import make_synthetic_dataset
 from keras_simplepose.utils.errors import UserError
 
@@ -130,3 +131,15 @@ def test_a_reference_that_fails_is_named(sources, tmp_path):
     script.write_text("raise SystemExit('no torch here')")
     with pytest.raises(UserError, match="reference.py: no torch here"):
         run_reference(BenchmarkConfig(**sources, reference_loader=str(script)))
+
+
+@pytest.mark.slow
+def test_decoding_suite_gives_every_codec_in_every_form_beside_the_papers():
+    pytest.importorskip("ai_edge_litert")
+    pytest.importorskip("tf2onnx")
+    rows = {row.name: row for row in run_benchmark(BenchmarkConfig(suites=("decoding",), export_batch=2, rounds=1))}
+    forms = ("graph", "xla", "tflite", "onnx")
+    assert set(rows) == {f"decoding/{codec}_{form}" for codec in CODECS for form in forms}
+    for name, row in rows.items():
+        reference = f"decoding/quarter_offset_{name.rpartition('_')[2]}"
+        assert row.value > 0 and row.unit == "ms" and row.ratio_to == ("" if name == reference else reference)
