@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_simplepose.utils.archives import check_archive, check_size
 from keras_simplepose.utils.errors import UserError
 from keras_simplepose.utils.files import atomic_path
 
@@ -169,6 +170,7 @@ def _read_torch(path: Path, weights: str) -> Checkpoint:
             f"{path}: is a TorchScript archive, a program with its weights, not a checkpoint; save the state_dict() "
             "of what torch.jit.load reads, and convert that"
         )
+    check_archive(path)
     try:
         with torch.serialization.safe_globals([(_Ignored, name) for name in _IGNORED_GLOBALS]):
             content = torch.load(path, map_location="cpu", weights_only=True)
@@ -179,9 +181,11 @@ def _read_torch(path: Path, weights: str) -> Checkpoint:
     state, taken, others = _state_dict(content, path, weights)
     state = {str(name): value for name, value in state.items() if name not in _AVERAGING_COUNTERS}
     for name, value in state.items():
-        if not isinstance(value, torch.Tensor) or value.layout != torch.strided:
+        if not isinstance(value, torch.Tensor) or value.layout != torch.strided or value.is_meta:
             raise UserError(f"{path}: entry {name!r} is no plain tensor, so this is no state dictionary")
     _check_floating({name: value.dtype for name, value in state.items() if not value.is_floating_point()}, path)
+    # A tensor may be a view that counts each number of its storage many times.
+    check_size(path, sum(value.numel() * value.element_size() for value in state.values()), "its tensors would unpack")
     tensors = {name: value.detach().float().numpy() for name, value in state.items()}
     return Checkpoint(tensors, taken, others, *_notes(content))
 

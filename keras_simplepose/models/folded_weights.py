@@ -18,6 +18,7 @@ import numpy as np
 from keras import layers, ops
 
 from keras_simplepose.models.layers import PixelNormalization
+from keras_simplepose.utils.archives import check_archive
 from keras_simplepose.utils.errors import UserError
 
 SUFFIX = ".npz"
@@ -57,12 +58,13 @@ def read_folded_weights(path: str | Path) -> list[FoldedConvolution]:
     Raises:
         UserError: the file is missing or damaged, holds other tensors, or a tensor is missing or not finite.
     """
+    check_archive(Path(path))
     try:
         with np.load(path, allow_pickle=False) as content:
             tensors = {name: content[name] for name in content.files}
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file of weights") from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError, MemoryError) as error:
         raise UserError(f"{path}: not a whole .npz file of weights ({str(error)[:120]})") from error
     for name, value in tensors.items():
         if not _TENSOR_NAME.fullmatch(name):

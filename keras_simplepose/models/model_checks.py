@@ -13,12 +13,12 @@ import keras
 import numpy as np
 
 from keras_simplepose.core.centers import CHANNELS
+from keras_simplepose.models.hdf5 import count_numbers
 from keras_simplepose.models.person_detector import detector_spec
 from keras_simplepose.models.stages import pose_spec
+from keras_simplepose.utils.archives import FREE_BYTES, check_archive, check_size
 from keras_simplepose.utils.errors import UserError
 
-# Files of trained weights shrink to no less than half; of constant ones, as a new model has some, to a little.
-LARGEST_RATIO, FREE_BYTES = 20, 1 << 24
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"  # Keras's names for the members of a .keras file.
 # Kernels of these layers, all the large ones there are: the options that say how many numbers one has.
 _SIZED = ("filters", "units")
@@ -34,30 +34,20 @@ def check_model_archive(path: Path) -> None:
     """
     if not zipfile.is_zipfile(path):
         return
-    most = LARGEST_RATIO * path.stat().st_size + FREE_BYTES
+    check_archive(path)
     try:
         with zipfile.ZipFile(path) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > most:
-                raise UserError(f"{path}: would unpack to more than {most >> 20} MiB, which no model of its size does")
             config, weights = json.loads(archive.read(_CONFIG)), archive.read(_WEIGHTS)
         with h5py.File(io.BytesIO(weights)) as file:
-            held = _count(file)
+            held = count_numbers(file)
         asked = _asked(config)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
     except (OSError, KeyError, ValueError, TypeError, RuntimeError, RecursionError, zipfile.BadZipFile):
         return  # Damaged; Keras says how.
-    if held * 2 > most:  # In float16, of two bytes.
-        raise UserError(
-            f"{path}: its weights would unpack to more than {most >> 20} MiB, which no model of its size do"
-        )
+    check_size(path, held * 2, "its weights would unpack")  # In float16, of two bytes.
     if asked > held + FREE_BYTES:
         raise UserError(f"{path}: its layers ask for {asked:,} weights, the file holds {held:,}")
-
-
-def _count(group: Any) -> int:
-    """The numbers in all data sets of an HDF5 file."""
-    sizes: list[int] = []
-    group.visititems(lambda _, item: sizes.append(item.size or 0) if isinstance(item, h5py.Dataset) else None)
-    return sum(map(int, sizes))
 
 
 def _asked(config: Any) -> int:

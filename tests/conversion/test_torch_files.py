@@ -1,5 +1,7 @@
 import collections
+import json
 import pickle
+import resource
 import sys
 import types
 import zipfile
@@ -261,3 +263,45 @@ def test_names_of_checkpoints():
     assert all(map(is_checkpoint, ("a.pth", "b/a.PTH.TAR", "a.pt", "a.safetensors", "a.bin")))
     assert not any(map(is_checkpoint, ("imagenet", "a.h5", "a.keras", "a.tar", "a.weights.h5")))
     assert checkpoints.SAFE_TORCH >= (2, 10)
+
+
+def rezipped(path):
+    with zipfile.ZipFile(path) as source:
+        members = {name: source.read(name) for name in source.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as target:
+        for name, content in members.items():
+            target.writestr(name, content)
+
+
+def huge_safetensors(path):
+    header = json.dumps({"a": {"dtype": "F32", "shape": [1 << 40], "data_offsets": [0, 1 << 42]}}).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(16))
+
+
+def huge_early(path, state):
+    torch.save(state, path, _use_new_zipfile_serialization=False)
+    number = b"\x8a\x06" + (1 << 40).to_bytes(6, "little")
+    path.write_bytes(path.read_bytes().replace(b"K\x18", number, 1))  # How many numbers its first storage has.
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "fault"),
+    [
+        ("a.pth", lambda path, _: torch.save({"a": torch.zeros(1).expand(1 << 40)}, path), "its tensors would unpack"),
+        ("a.pth", lambda path, _: torch.save({"a": torch.empty(1 << 40, device="meta")}, path), "is no plain tensor"),
+        ("a.pth", lambda path, _: (torch.save({"a": torch.zeros(1 << 25)}, path), rezipped(path)), "would unpack to"),
+        ("a.pth", huge_early, "not a whole PyTorch checkpoint"),
+        ("a.safetensors", lambda path, _: huge_safetensors(path), "not a whole safetensors file"),
+    ],
+    ids=["view", "meta", "deflated", "early", "safetensors"],
+)
+def test_a_small_file_that_asks_for_much_memory_is_refused(name, write, fault, state, tmp_path):
+    if name.endswith(".safetensors"):
+        pytest.importorskip("safetensors")
+    path = tmp_path / name
+    write(path, state)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(UserError, match=fault) as caught:
+        open_checkpoint(path)
+    assert "\n" not in str(caught.value)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1 << 18  # KiB

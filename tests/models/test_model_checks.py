@@ -1,15 +1,20 @@
 """Model files from strangers: what contradicts itself, holds no numbers, or unpacks to more than it may."""
 
 import dataclasses
+import io
 import json
 import zipfile
+from functools import partial
 
+import h5py
 import keras
 import numpy as np
 import pytest
 from small_runs import tiny_network
 
 from keras_simplepose.models.files import load_model, save_model
+from keras_simplepose.models.folded_weights import read_folded_weights
+from keras_simplepose.models.simple_baselines import build_pose_model
 from keras_simplepose.models.stages import pose_spec
 from keras_simplepose.utils.errors import UserError
 
@@ -90,3 +95,36 @@ def test_layers_that_ask_for_more_weights_than_the_file_holds_are_not_built(path
 
     with pytest.raises(UserError, match=r"its layers ask for 75,0\d\d,\d\d\d,\d\d\d weights, the file holds [\d,]+"):
         load_model(with_config(path, tmp_path / "huge.keras", change))
+
+
+def write_h5(path, shape=(1 << 40,), link=False):
+    """A file of a few kilobytes: a data set of which nothing is written, or what lies in another file."""
+    with h5py.File(path, "w") as file:
+        if link:
+            file["layer"] = h5py.ExternalLink("/etc/hostname", "/weights")
+        else:
+            file.create_dataset("layer/weights", shape, "f4", chunks=(1 << 20,))
+
+
+def test_weights_files_that_ask_for_more_than_they_are_long_are_refused(tmp_path):
+    build = partial(build_pose_model, "mobilenetv2", deconv_filters=(), deconv_kernels=(), input_size=(32, 32))
+    for fault, link in ((r"its weights would unpack to more than 16 MiB", False), ("'layer' is a link", True)):
+        write_h5(tmp_path / "w.h5", link=link)
+        with pytest.raises(UserError, match=fault):
+            build(backbone_weights=str(tmp_path / "w.h5"))
+    (tmp_path / "w.h5").write_bytes(b"none of these")
+    with pytest.raises(UserError, match=r"w\.h5: cannot be fetched or read, or do not fit"):
+        build(backbone_weights=str(tmp_path / "w.h5"))
+
+
+def test_archives_of_arrays_that_ask_for_more_than_they_are_long_are_refused(tmp_path):
+    path = tmp_path / "w.npz"
+    np.savez_compressed(path, **{"00_conv_kernel": np.zeros(1 << 25, np.float32)})
+    with pytest.raises(UserError, match=r"w\.npz: would unpack to more than \d+ MiB"):
+        read_folded_weights(path)
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (1 << 44,)})
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("00_conv_kernel.npy", header.getvalue())
+    with pytest.raises(UserError, match=r"w\.npz: not a whole \.npz file of weights"):
+        read_folded_weights(path)

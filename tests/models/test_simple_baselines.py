@@ -113,7 +113,7 @@ def test_heatmaps_are_float32_under_any_policy(precision):
 
 
 def test_the_policy_is_put_back_after_an_error():
-    with pytest.raises(ValueError):
+    with pytest.raises(UserError, match="missing.weights.h5"):
         build_pose_model(**SMALL, backbone_weights="missing.weights.h5", precision="mixed_float16")
     assert keras.config.dtype_policy().name == "float32"
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from keras import applications
@@ -10,6 +11,8 @@ from keras_simplepose.core.arrays import Tensor
 from keras_simplepose.models.backbones.hourglass52 import hourglass52
 from keras_simplepose.models.backbones.mobilenet import mobilenet_v2
 from keras_simplepose.models.backbones.resnet import BOTTLENECK_DEPTHS, STAGES, Style, resnet
+from keras_simplepose.models.hdf5 import check_weights_file
+from keras_simplepose.utils.errors import UserError
 from keras_simplepose.utils.names import look_up
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)  # RGB, 0–255: torchvision's (.485, .456, .406) × 255.
@@ -54,7 +57,15 @@ def _application(
 
     def build(x: Tensor, weights: str | None, alpha: float) -> Tensor:
         width = {"alpha": alpha} if takes_alpha else {}
-        model = constructor(include_top=False, weights=weights, input_tensor=x, **options, **width)
+        if weights not in (None, "imagenet"):
+            check_weights_file(Path(weights))
+        try:
+            model = constructor(include_top=False, weights=weights, input_tensor=x, **options, **width)
+        except Exception as error:  # Of the network, of HDF5, of Keras, where a file's weights do not fit.
+            if weights is None:
+                raise
+            text = " ".join(str(error).split())[:150]
+            raise UserError(f"backbone_weights {weights}: cannot be fetched or read, or do not fit ({text})") from error
         return model.get_layer(last_layer).output if last_layer else model.output
 
     return build
