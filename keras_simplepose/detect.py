@@ -15,7 +15,6 @@ def main(config: DetectionDataConfig, detector_config: DetectorConfig) -> None:
     """Detects, writes and says how good the boxes are: AP, recall, false boxes."""
     from keras_simplepose.core.skeletons import load_skeleton
     from keras_simplepose.data.coco import load_persons
-    from keras_simplepose.data.image_paths import check_image_paths
     from keras_simplepose.detection.data_set import detect_data_set
     from keras_simplepose.detection.detectors import load_detector
     from keras_simplepose.evaluation.box_metrics import describe
@@ -29,9 +28,8 @@ def main(config: DetectionDataConfig, detector_config: DetectorConfig) -> None:
         images=config.images,
         trust_keypoint_order=config.trust_keypoint_order,
         boxes_from_keypoints=config.boxes_from_keypoints,
+        follow_paths=config.follow_paths,
     )
-    if not config.follow_paths:
-        check_image_paths(person_set.images.values(), config.images, config.annotations)
     detector = load_detector(detector_config)
     check_writable(Path(config.output).parent)
     summary = detect_data_set(person_set, config.images, detector, config.skip_damaged, config.orientation)

@@ -45,6 +45,7 @@ class DetectorDataConfig:
     skip_damaged: bool = same(TrainingDataConfig, "skip_damaged", only_with=())
     trust_keypoint_order: bool = same(TrainingDataConfig, "trust_keypoint_order", only_with=())
     boxes_from_keypoints: bool = same(TrainingDataConfig, "boxes_from_keypoints", only_with=())
+    follow_paths: bool = same(TrainingDataConfig, "follow_paths", only_with=())
     orientation: Literal["auto", "stored", "displayed"] = same(TrainingDataConfig, "orientation", only_with=())
 
 

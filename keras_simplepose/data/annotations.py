@@ -7,7 +7,6 @@ from pathlib import Path
 
 from keras_simplepose.core.skeletons import MPII16, Skeleton
 from keras_simplepose.data.coco import load_persons
-from keras_simplepose.data.image_paths import check_image_paths
 from keras_simplepose.data.mpii import load_mpii
 from keras_simplepose.data.persons import PersonSet
 from keras_simplepose.data.posetrack_persons import is_posetrack, load_posetrack
@@ -39,12 +38,13 @@ def load_annotations(
             not the skeleton's; or a name leads out of the folder of images.
     """
     path = Path(annotations)
-    options = {"trust_keypoint_order": trust_keypoint_order, "boxes_from_keypoints": boxes_from_keypoints}
+    options = {
+        "trust_keypoint_order": trust_keypoint_order,
+        "boxes_from_keypoints": boxes_from_keypoints,
+        "follow_paths": follow_paths,
+    }
     reader = next(reader for reader in READERS.values() if reader.recognises(path))
-    persons = reader.load(path, images, skeleton, options)
-    if not follow_paths:
-        check_image_paths(persons.images.values(), images, path)
-    return persons
+    return reader.load(path, images, skeleton, options)
 
 
 def _load_coco(path: Path, images: str | Path, skeleton: Skeleton, options: dict[str, bool]) -> PersonSet:
@@ -57,7 +57,7 @@ def _load_mpii(path: Path, images: str | Path, skeleton: Skeleton, options: dict
             f"{path}: not COCO annotations, which are a table; and MPII's, which are a list, have the "
             f"{len(MPII16.keypoints)} joints of skeleton mpii16, not the {len(skeleton.keypoints)} of {skeleton.name}"
         )
-    return load_mpii(path, images)
+    return load_mpii(path, images, follow_paths=options["follow_paths"])
 
 
 def _load_posetrack(path: Path, images: str | Path, skeleton: Skeleton, options: dict[str, bool]) -> PersonSet:

@@ -9,6 +9,7 @@ from keras_simplepose.core.skeletons import Skeleton
 from keras_simplepose.data.categories import find_category
 from keras_simplepose.data.coco_entries import EntryReader
 from keras_simplepose.data.fields import box_of, entry_id, file_name_of, get, identifier, number
+from keras_simplepose.data.image_paths import ImagePaths
 from keras_simplepose.data.persons import PERSON_CATEGORY, Detection, ImageRecord, PersonSet
 from keras_simplepose.media.images import image_size
 from keras_simplepose.utils.errors import UserError, shown
@@ -23,6 +24,7 @@ def load_persons(
     images: str | Path = "",
     trust_keypoint_order: bool = False,
     boxes_from_keypoints: bool = False,
+    follow_paths: bool = False,
 ) -> PersonSet:
     """Reads a COCO keypoint file by the release's rules.
 
@@ -38,10 +40,12 @@ def load_persons(
         annotations: the JSON file.
         skeleton: chooses the category; see `categories.find_category`.
         labelled_only: leaves out persons without a labelled keypoint.
-        images: folder of the images, for files that do not state their sizes (PoseTrack's).
+        images: folder of the images, if they are going to be read; files that do not state their sizes (PoseTrack's)
+            need it.
         trust_keypoint_order: take the keypoints in the file's order, whatever their names.
         boxes_from_keypoints: where a box is missing or has no size, take the extent of the labelled keypoints, 1.25
             times as large.
+        follow_paths: take names of images that lead out of their folder; see `image_paths`.
 
     Raises:
         UserError: the file, or an entry in it, is faulty; the message names file, entry and fault.
@@ -51,7 +55,7 @@ def load_persons(
     category = find_category(tables["categories"], skeleton, trust_keypoint_order, path)
     listed = {entry["id"] for entry in tables["categories"]}
     notes: Counter[str] = Counter()
-    records = _read_images(tables["images"], path, images, notes)
+    records = _read_images(tables["images"], path, images, ImagePaths(images, path, follow_paths), notes)
     reader = EntryReader(category, len(skeleton.keypoints), labelled_only, boxes_from_keypoints, notes)
     seen: dict[int, Mapping[str, Any]] = {}
     for entry in tables["annotations"]:
@@ -189,12 +193,15 @@ def _check_same(one: Mapping[str, Any], other: Mapping[str, Any], where: str) ->
             raise UserError(f"{where} occurs twice, with {key[:40]!r} {shown(first)} and {shown(second)}")
 
 
-def _read_images(entries: list, path: Path, folder: str | Path, notes: Counter[str]) -> dict[int, ImageRecord]:
+def _read_images(
+    entries: list, path: Path, folder: str | Path, paths: ImagePaths, notes: Counter[str]
+) -> dict[int, ImageRecord]:
     records: dict[int, ImageRecord] = {}
     for entry in entries:
         image_id = entry_id(entry, "image", path)
         where = f"{path}: image {shown(image_id)}"
         name = file_name_of(get(entry, "file_name", where), "file_name", where)
+        paths.check(name)
         if folder and entry.get("height") is None and entry.get("width") is None:
             height, width = image_size(Path(folder) / name)
             notes["image sizes read from the files"] += image_id not in records

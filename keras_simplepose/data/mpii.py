@@ -12,6 +12,7 @@ import numpy as np
 
 from keras_simplepose.core.skeletons import MPII16
 from keras_simplepose.data.fields import file_name_of, get, number
+from keras_simplepose.data.image_paths import ImagePaths
 from keras_simplepose.data.persons import (
     PERSON_CATEGORY,
     Box,
@@ -29,7 +30,9 @@ PIXELS_PER_SCALE = 200.0  # MPII: a scale of 1 is a person of 200 pixels.
 CENTER_SHIFT = 15.0  # The release moves the centre down by this × scale, so that ankles are not cut off.
 
 
-def load_mpii(annotations: str | Path, images: str | Path, labelled_only: bool = True) -> PersonSet:
+def load_mpii(
+    annotations: str | Path, images: str | Path, labelled_only: bool = True, follow_paths: bool = False
+) -> PersonSet:
     """Reads an MPII file of the official release, by the release's rules.
 
     The box is the square of 200 · scale pixels around the centre moved down by 15 · scale. `geometry.box_to_crop`
@@ -40,6 +43,7 @@ def load_mpii(annotations: str | Path, images: str | Path, labelled_only: bool =
         annotations: the JSON file.
         images: folder of the images, whose sizes the file does not state.
         labelled_only: leaves out persons without a labelled joint, counting them (test files have no joints at all).
+        follow_paths: take names of images that lead out of their folder.
 
     Returns:
         The persons, for the skeleton mpii16; annotation ids are places in the file, from 1, image ids likewise by
@@ -56,10 +60,12 @@ def load_mpii(annotations: str | Path, images: str | Path, labelled_only: bool =
     persons: list[Person] = []
     ignored: list[Ignored] = []
     left_out: Counter[str] = Counter()
+    paths = ImagePaths(images, path, follow_paths)
     for place, entry in enumerate(entries, start=1):
         where = f"{path}: person {place}"
         name, box, keypoints, visible = _read_entry(entry, where)
         if name not in records:
+            paths.check(name)
             records[name] = ImageRecord(len(records) + 1, name, *image_size(Path(images) / name))
         image_id = records[name].id
         if labelled_only and not visible.any():

@@ -59,7 +59,7 @@ def read_photographs(
     """
     root = Path(folder)
     if annotations:
-        persons = load_persons(annotations, spec.skeleton)
+        persons = load_persons(annotations, spec.skeleton, images=root)
         boxes: dict[int, list] = {}
         for person in persons.persons[:count]:
             boxes.setdefault(person.image_id, []).append(person.box)

@@ -147,6 +147,7 @@ def _persons(data: DetectorDataConfig, annotations: str, images: str) -> PersonS
         trust_keypoint_order=data.trust_keypoint_order,
         boxes_from_keypoints=data.boxes_from_keypoints,
     )
+        follow_paths=data.follow_paths,
 
 
 def _measure(network: keras.Model, persons: PersonSet, data: DetectorDataConfig) -> Callable[[], dict[str, float]]:
