@@ -46,7 +46,9 @@ class PersonBoxes:
         wrong = np.flatnonzero(~np.isfinite(table).all(1) | (sizes < 0).any(1) | (sizes == 0).all(1))
         if len(wrong):
             box = table[wrong[0]].tolist()
-            raise UserError(f"box {wrong[0]} is {box}; width and height must be ≥ 0, and one of them > 0")
+            raise UserError(
+                f"box {wrong[0]} is {box}; its numbers must be finite, width and height ≥ 0, and one of them > 0"
+            )
         if scores is None:
             return cls(table, np.ones(len(table), np.float32))
         confidence = _numbers(scores, "scores")

@@ -19,7 +19,7 @@ from keras_simplepose.core.spec import PoseSpec
 from keras_simplepose.models.stages import last_stage, pose_spec
 from keras_simplepose.prediction.exported_model import CropFunction, is_artefact, load_artefact
 from keras_simplepose.prediction.graph import crop_persons, predict_crops, predict_heatmaps, to_image
-from keras_simplepose.utils.errors import UserError
+from keras_simplepose.utils.errors import UserError, shown
 
 # Maps crops [B, H, W, 3] float32 RGB 0–255 to heatmaps [B, h, w, K], all NumPy.
 HeatmapFunction = Callable[[np.ndarray], np.ndarray]
@@ -134,10 +134,13 @@ class PosePredictor:
         """
         if isinstance(image, np.ndarray):
             return next(self.stream([self.request(0, image, boxes, box_scores)]))[1]
+        if not isinstance(image, list | tuple):
+            raise UserError(f"the image is {shown(image)}; it must be an array [H, W, 3] uint8, RGB, or a list of such")
         columns: list[Any] = [[None] * len(image) if column is None else column for column in (boxes, box_scores)]
         for name, column in zip(("boxes", "scores"), columns, strict=True):
-            if len(column) != len(image):
-                raise UserError(f"{len(image)} images but {name} for {len(column)}; give an entry for each image")
+            if not hasattr(column, "__len__") or len(column) != len(image):
+                there = f"for {len(column)}" if hasattr(column, "__len__") else shown(column)
+                raise UserError(f"{len(image)} images but {name} {there}; give an entry for each image")
         requests = (self.request(key, *entry) for key, entry in enumerate(zip(image, *columns, strict=True)))
         return [poses for _, poses in self.stream(requests)]
 

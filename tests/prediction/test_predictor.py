@@ -129,6 +129,19 @@ def test_a_faulty_image_is_named(network, image):
         PosePredictor.from_model(network)(image, [[0, 0, 5, 5]])
 
 
+@pytest.mark.parametrize(
+    ("image", "boxes", "fault"),
+    [
+        (None, None, "the image is None"),
+        ("a.jpg", None, "the image is 'a.jpg'"),
+        ([photograph()], 5, "1 images but boxes 5"),
+    ],
+)
+def test_what_is_no_image_or_list_is_named(network, image, boxes, fault):
+    with pytest.raises(UserError, match=fault):
+        PosePredictor.from_model(network)(image, boxes)
+
+
 def test_scores_must_be_as_many_as_boxes(network):
     with pytest.raises(UserError, match="2 boxes but scores"):
         PosePredictor.from_model(network)(photograph(), boxes(2), [0.5])
