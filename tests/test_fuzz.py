@@ -9,8 +9,9 @@ import math
 import cv2
 import numpy as np
 import pytest
+import tensorflow as tf
 from exports import coco_tables, cvat_xml, label_studio_tasks, pictures, write_yolo
-from hypothesis import HealthCheck, given, settings
+from fuzzing import COUNTS, fuzz, huge_jpeg, jpeg
 from hypothesis import strategies as st
 
 from keras_simplepose import config
@@ -21,15 +22,13 @@ from keras_simplepose.data.coco import read_detections
 from keras_simplepose.data.imports.importing import Imported, import_data
 from keras_simplepose.data.patches import PatchSettings
 from keras_simplepose.data.persons import PersonSet
-from keras_simplepose.data.prepared_set import MANIFEST, Manifest, Shard, read_manifest
+from keras_simplepose.data.pipeline import PreparedSource
+from keras_simplepose.data.prepared_set import MANIFEST, Manifest, Shard, damaged_shard, read_manifest
 from keras_simplepose.flags import CommandLine
 from keras_simplepose.media.images import decode_image
 from keras_simplepose.utils.errors import UserError
 
 LONGEST = 300  # Characters of a message, whatever a file holds; its path, which the user chose, is not counted.
-FEW, MANY = 60, 2500
-COUNTS = [FEW, pytest.param(MANY, marks=pytest.mark.slow)]
-
 # What exporters and attackers write where something else is expected.
 ODD = st.one_of(
     st.none(),
@@ -42,19 +41,6 @@ ODD = st.one_of(
     st.lists(st.none() | st.integers() | st.floats() | st.text(max_size=3), max_size=6),
     st.sampled_from([[[]], {}, {"a": {}}, [[1, 2, 3]] * 17, [0] * 51, [1e30] * 4, "[" * 50]),
 )
-
-
-def fuzz(strategy, check, count):
-    """Checks so many values, the same ones each time."""
-
-    @settings(
-        max_examples=count, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
-    )
-    @given(strategy)
-    def run(value):
-        check(value)
-
-    run()
 
 
 def answers(work, kind, path=""):
@@ -248,6 +234,55 @@ def test_manifests(count, tmp_path):
         answers(lambda: read_manifest(tmp_path), Manifest, tmp_path)
 
     fuzz(faulty(document), check, count)
+
+
+def record(**fields):
+    kinds = {bytes: "bytes_list", float: "float_list", int: "int64_list"}
+    feature = {}
+    for name, values in fields.items():
+        kind = kinds[type(values[0])] if values else "float_list"
+        feature[name] = tf.train.Feature(**{kind: {"value": values}})
+    return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_records_of_prepared_sets(count, tmp_path):
+    """Records whose checksum is right, whatever they hold: patches, or the one that is none is named."""
+    settings_of_patches = PatchSettings.for_training((64, 64), config.AugmentationConfig())
+    path, side = tmp_path / "shard-00000.tfrecord", settings_of_patches.size
+    manifest = Manifest(
+        *(2, (Shard(path.name, 2, 1),), (), {}, COCO17.to_dict(), settings_of_patches, {}, "a.json", "0" * 64, 95, 0)
+    )
+    parsed = tf.function(lambda text: PreparedSource(tmp_path, manifest).decode(text))
+    good = {"image": [jpeg(side, 40)], "keypoints": [1.5] * 34, "visible": [1.0] * 17, "center": [2.0, 3.0]}
+    good |= {"crop_width": [64.0], "annotation_id": [7]}
+    numbers = st.lists(st.floats(width=32), max_size=40) | st.sampled_from([[math.nan] * 34, [1e30] * 17, [-1.0]])
+    images = st.binary(max_size=60) | st.sampled_from([huge_jpeg(), jpeg(side + 1, 9), jpeg(2, 2)[:90]])
+    field = st.sampled_from(list(good))
+    odd = numbers | st.lists(st.integers(-(2**63), 2**63 - 1), max_size=3) | images.map(lambda content: [content])
+
+    def check(value):
+        changes, cut, flips = value
+        fields = {name: values for name, values in (good | dict(changes)).items() if values is not None}
+        content = bytearray(record(**fields))
+        for place, byte in flips:
+            content[place % len(content)] = byte
+        content = bytes(content[: len(content) - cut % len(content)])
+        try:
+            patch = {name: np.asarray(each) for name, each in parsed(tf.constant(content)).items()}
+        except (tf.errors.InvalidArgumentError, UnicodeDecodeError):
+            if len(content) % 10 == 0:  # It costs a file.
+                with tf.io.TFRecordWriter(str(path)) as writer:
+                    writer.write(record(**good))
+                    writer.write(content)
+                assert damaged_shard(tmp_path, manifest) == f"{path}: record 2 of 2 is damaged"
+            return
+        assert max(patch["image"].shape) <= side and patch["crop_width"] > 0
+        assert all(np.isfinite(patch[name]).all() for name in ("keypoints", "visible", "center"))
+
+    flips = st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=4)
+    changes = st.dictionaries(field, odd | st.none(), max_size=2)
+    fuzz(st.tuples(changes, st.just(0) | st.integers(0, 10**6), flips), check, count)
 
 
 @pytest.mark.parametrize("count", COUNTS)

@@ -106,7 +106,7 @@ class PreparedSource:
 
     def decode(self, element: Any) -> dict[str, tf.Tensor]:
         """Decodes a record."""
-        return parse(element, len(self.manifest.skeleton["keypoints"]))
+        return parse(element, len(self.manifest.skeleton["keypoints"]), self.settings.size)
 
 
 @dataclass

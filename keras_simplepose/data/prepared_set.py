@@ -18,6 +18,7 @@ from keras_simplepose.utils.errors import UserError, shown
 from keras_simplepose.utils.files import read_json, write_json
 
 FORMAT_VERSION = 1
+LARGEST_NUMBER = 1e9  # Pixels; no patch has a joint so far away.
 MANIFEST = "manifest.json"
 
 
@@ -50,12 +51,13 @@ def serialize_encoded(encoded: EncodedPatch) -> bytes:
     return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
 
 
-def parse(serialized: tf.Tensor, keypoint_count: int) -> dict[str, tf.Tensor]:
-    """Reads one serialised example; runs inside `tf.data`.
+def parse(serialized: tf.Tensor, keypoint_count: int, largest: int) -> dict[str, tf.Tensor]:
+    """Reads one serialised example; runs inside `tf.data`. What is none of ours ends in `tf.errors.OpError`.
 
     Args:
         serialized: scalar string.
         keypoint_count: K.
+        largest: P, the most pixels of a side.
 
     Returns:
         "image" [h, w, 3] uint8 RGB, h and w ≤ P; "keypoints" [K, 2] float32 (x, y) and "visible" [K] float32; "center"
@@ -66,8 +68,17 @@ def parse(serialized: tf.Tensor, keypoint_count: int) -> dict[str, tf.Tensor]:
     features["image"] = tf.io.FixedLenFeature((), tf.string)
     features["annotation_id"] = tf.io.FixedLenFeature((), tf.int64)
     values = tf.io.parse_single_example(serialized, features)
+    numbers = tf.concat([tf.reshape(values[name], [-1]) for name in shapes], 0)
+    checks = [
+        # Before it is decoded: it would take all the memory that its header asks for.
+        tf.debugging.assert_less_equal(tf.io.extract_jpeg_shape(values["image"])[:2], largest, "a larger picture"),
+        # Neither NaN nor infinity is less.
+        tf.debugging.assert_less(tf.abs(numbers), LARGEST_NUMBER, "numbers that are no places"),
+        tf.debugging.assert_positive(values["crop_width"], "a crop without extent"),
+    ]
     # The default is the fast transform, which is 14 % further from the pixels (quality 95) and no faster with SIMD.
-    image = tf.io.decode_jpeg(values.pop("image"), channels=3, dct_method="INTEGER_ACCURATE")
+    with tf.control_dependencies(checks):
+        image = tf.io.decode_jpeg(values.pop("image"), channels=3, dct_method="INTEGER_ACCURATE")
     return {"image": image, "index": values.pop("annotation_id")} | values
 
 
@@ -285,13 +296,15 @@ def record_count(path: Path) -> int | None:
 
 
 def damaged_shard(folder: Path, manifest: Manifest) -> str:
-    """Which shard has a record whose checksum is wrong, and in which place; "" if none has."""
+    """Which shard has a record with a wrong checksum or content, and in which place; "" if none has."""
+    keypoints, largest = len(manifest.skeleton["keypoints"]), manifest.settings.size
     for shard in manifest.shards:
         count = 0
         try:
-            for _ in tf.data.TFRecordDataset(str(folder / shard.name)):
+            for record in tf.data.TFRecordDataset(str(folder / shard.name)):
+                parse(record, keypoints, largest)
                 count += 1
-        except tf.errors.OpError:
+        except (tf.errors.OpError, UnicodeDecodeError):  # The latter where the message quotes bytes that are no text.
             return f"{folder / shard.name}: record {count + 1} of {shard.count} is damaged"
     return ""
 

@@ -16,6 +16,7 @@ from keras_simplepose.media.images import read_image
 from keras_simplepose.media.orientation import ImageReading
 from keras_simplepose.media.source import list_pictures
 from keras_simplepose.prediction.graph import crop_persons
+from keras_simplepose.training.sources import damage_named
 from keras_simplepose.utils.errors import UserError
 
 _SEED = 20180908  # Of the drawn scenes: a set of its own, that no training run draws.
@@ -102,7 +103,8 @@ def calibration_crops(folder: str, annotations: str, spec: PoseSpec, count: int,
         raise UserError(f"{folder}: prepared for inputs of {manifest.settings.input_size}, not {spec.input_size}")
     source = PreparedSource(Path(folder), manifest)
     crops = []
-    for patch in source.serial(0, 0).map(source.decode).take(count):
-        matrix = spec.crop_matrix(patch["center"][None], patch["crop_width"][None])
-        crops.append(np.asarray(warp_rounded(patch["image"][None], matrix, spec.input_size))[0])
+    with damage_named(source):
+        for patch in source.serial(0, 0).map(source.decode).take(count):
+            matrix = spec.crop_matrix(patch["center"][None], patch["crop_width"][None])
+            crops.append(np.asarray(warp_rounded(patch["image"][None], matrix, spec.input_size))[0])
     return np.stack(crops)

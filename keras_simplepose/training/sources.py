@@ -17,6 +17,14 @@ from keras_simplepose.media.orientation import ImageReading
 from keras_simplepose.utils.errors import UserError
 
 
+# What a wrong checksum, and wrong content, are answered with; the last where the message quotes bytes that are no text.
+DAMAGE = (tf.errors.DataLossError, tf.errors.InvalidArgumentError, UnicodeDecodeError)
+# What a server of data that is gone, or is none, is answered with; InvalidArgumentError: batches out of order.
+SERVICE_ERRORS = (
+    *(tf.errors.UnavailableError, tf.errors.NotFoundError, tf.errors.FailedPreconditionError, tf.errors.AbortedError),
+    *(tf.errors.DeadlineExceededError, tf.errors.InvalidArgumentError, tf.errors.CancelledError),
+)
+
 def training_source(config: TrainingConfig, spec: PoseSpec) -> PatchSource:
     """The prepared shards, or the images themselves.
 
@@ -78,9 +86,9 @@ def damage_named(*sources: PatchSource | None) -> Iterator[None]:
     """Raises the UserError behind an error of TensorFlow's: a graph cannot raise it as itself."""
     try:
         yield
-    except tf.errors.OpError as error:
+    except (tf.errors.OpError, UnicodeDecodeError) as error:
         for source in sources:
-            if isinstance(source, PreparedSource) and isinstance(error, tf.errors.DataLossError):
+            if isinstance(source, PreparedSource) and isinstance(error, DAMAGE):
                 fault = damaged_shard(source.folder, source.manifest)  # TensorFlow names a place, but no file.
                 source.error = UserError(f"{fault}; prepare the set anew") if fault else None
             if source is not None and source.error:

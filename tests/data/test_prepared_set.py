@@ -44,7 +44,7 @@ def example(identifier=2**40 + 7):
 
 def test_an_example_comes_back_as_it_was_written():
     patch, person = example()
-    parsed = {key: value.numpy() for key, value in parse(serialize(patch, person, 98), 17).items()}
+    parsed = {key: value.numpy() for key, value in parse(serialize(patch, person, 98), 17, 1000).items()}
     assert set(parsed) == {"image", "keypoints", "visible", "center", "crop_width", "index"}
     assert parsed["image"].shape == patch.image.shape and parsed["image"].dtype == np.uint8
     assert np.abs(parsed["image"].astype(int) - patch.image).mean() < 2
@@ -60,7 +60,7 @@ def test_numbers_beyond_64_bits_are_folded():
     person = dataclasses.replace(person, image_id=2**63 + 1, annotation_id=2**64 + 9)
     features = tf.train.Example.FromString(serialize(patch, person, 90)).features.feature
     assert list(features["image_id"].int64_list.value) == [-(2**63) + 1]
-    assert parse(serialize(patch, person, 90), 17)["index"] == 9
+    assert parse(serialize(patch, person, 90), 17, 1000)["index"] == 9
 
 
 def test_the_example_names_image_annotation_area_and_matrix():
@@ -73,7 +73,7 @@ def test_the_example_names_image_annotation_area_and_matrix():
 
 def test_parsing_runs_in_tf_data():
     examples = [serialize(*example(identifier), 90) for identifier in (1, 2, 3)]
-    dataset = tf.data.Dataset.from_tensor_slices(examples).map(lambda text: parse(text, 17)).batch(3)
+    dataset = tf.data.Dataset.from_tensor_slices(examples).map(lambda text: parse(text, 17, 1000)).batch(3)
     assert dataset.element_spec["image"].shape.as_list() == [None, None, None, 3]
     assert dataset.element_spec["keypoints"].shape.as_list() == [None, 17, 2]
     (batch,) = dataset
@@ -107,7 +107,7 @@ def test_shards_hold_what_was_written(folder):
     path, manifest = folder
     assert [shard.count for shard in manifest.shards] == [2, 2, 1]
     files = [str(path / shard.name) for shard in manifest.shards]
-    indices = [int(parse(text, 17)["index"]) for text in tf.data.TFRecordDataset(files)]
+    indices = [int(parse(text, 17, 1000)["index"]) for text in tf.data.TFRecordDataset(files)]
     assert indices == [1, 2, 3, 4, 5]
 
 

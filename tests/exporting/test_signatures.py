@@ -3,6 +3,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from export_models import photograph, random_crops
+from fuzzing import COUNTS, fuzz, huge_jpeg, jpeg
+from hypothesis import strategies as st
 
 from keras_simplepose import EvaluationConfig, PosePredictor, UserError, load_model, pose_spec
 from keras_simplepose.prediction.exported_model import ArtefactMetadata, load_artefact
@@ -109,6 +111,34 @@ def test_crops_that_are_not_finite_give_zeros_and_leave_the_others_alone(signatu
 def test_bytes_that_are_no_image_are_an_error_of_the_call(signatures, content):
     with pytest.raises(tf.errors.InvalidArgumentError):
         signatures["serving_default"](image_bytes=tf.constant(content), boxes=boxes(GOOD))
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_whatever_is_sent_gets_an_error_or_a_defined_answer(signatures, count):
+    """A crash would end the tests' process, as it would a server's."""
+    coded = [jpeg(40, 50), png(photograph()).numpy(), huge_jpeg()]
+    coded += [cv2.imencode(suffix, photograph())[1].tobytes() for suffix in (".bmp", ".gif")]
+    number = st.floats(width=32) | st.sampled_from(
+        [float("nan"), float("inf"), 3e38, -3e38, 1e-38, 2.0**31, 20.0, 60.0]
+    )
+    box = st.tuples(number, number, number, number)
+    flips = st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=8)
+
+    def check(value):
+        content, flips, cut, rows = value
+        content = bytearray(content)
+        for place, byte in flips if content else ():
+            content[place % len(content)] = byte
+        content = content[: len(content) - cut % (len(content) + 1)]
+        try:
+            answer = signatures["serving_default"](image_bytes=tf.constant(bytes(content)), boxes=boxes(rows))
+        except tf.errors.InvalidArgumentError:
+            answer = signatures["image"](image=tf.zeros((9, 7, 3), tf.uint8), boxes=boxes(rows))
+        assert answer["keypoints"].shape == (len(rows), 17, 3) and answer["scores"].shape == (len(rows),)
+        assert np.isfinite(answer["keypoints"]).all() and np.isfinite(answer["scores"]).all()
+
+    contents = st.binary(max_size=80) | st.sampled_from(coded)
+    fuzz(st.tuples(contents, flips, st.just(0) | st.integers(0, 10**5), st.lists(box, max_size=3)), check, count)
 
 
 def test_hundreds_of_boxes_are_one_call(signatures):
