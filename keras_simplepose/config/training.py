@@ -47,6 +47,12 @@ class TrainingDataConfig:
         only_with=VALIDATION_FILES,
         required=VALIDATION_FILES,
     )
+    data_service: tuple[str, ...] = option(
+        (),
+        "addresses grpc://HOST:PORT of machines that run serve_data, which read and decode the prepared set in turns",
+        distinct=True,
+        only_with={"prepared": True},
+    )
     maximum_persons: int = option(
         0, "use only the first so many persons, for trials; 0: all", minimum=0, only_with=PHOTOGRAPHS
     )
@@ -249,6 +255,15 @@ class PrepareConfig:
 
 @dataclass(frozen=True)
 class PatchConfig:
+@dataclass(frozen=True)
+class ServeDataConfig:
+    """Where to serve."""
+
+    host: str = option("", "this machine's name or address, as the trainings reach it", required=True)
+    port: int = option(5050, "that trainings name", minimum=1, maximum=65534)
+    worker_port: int = option(0, "through which the batches go; 0: the one after the other", minimum=0, maximum=65535)
+
+
     """What the patches must serve; train refuses a set prepared for another model or weaker augmentation."""
 
     input_size: tuple[int, int] = same(ModelConfig, "input_size")

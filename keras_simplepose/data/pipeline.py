@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,6 +17,7 @@ from keras_simplepose.data.augment import draw_transformation, identity_transfor
 from keras_simplepose.data.patches import PatchSettings, make_patch
 from keras_simplepose.data.persons import PersonSet, to_int64
 from keras_simplepose.data.prepared_set import Manifest, parse
+from keras_simplepose.data.service import served
 from keras_simplepose.media.images import read_image
 from keras_simplepose.media.orientation import ImageReading
 from keras_simplepose.utils.errors import UserError
@@ -95,7 +97,8 @@ class PreparedSource:
 
     def serial(self, seed: Tensor | int, shuffle_buffer: int) -> tf.data.Dataset:
         """Serialised records; shards in shuffled order, and records within a buffer."""
-        names = [str(self.folder / shard.name) for shard in self.manifest.shards]
+        # Whole paths: a server of data has another working directory.
+        names = [str(self.folder.absolute() / shard.name) for shard in self.manifest.shards]
         shards = _shuffled(tf.data.Dataset.from_tensor_slices(names), len(names) if shuffle_buffer else 0, seed)
         records = shards.interleave(tf.data.TFRecordDataset, cycle_length=READERS, block_length=16)
         return _shuffled(records, shuffle_buffer, seed)
@@ -221,6 +224,7 @@ def training_dataset(
     seed: int,
     shuffle_buffer: int,
     first_step: int = 0,
+    services: Sequence[str] = (),
 ) -> tuple[tf.data.Dataset, int]:
     """Endless batches for training, the same for the same seed, whoever else looks at them and on any devices.
 
@@ -235,6 +239,8 @@ def training_dataset(
         seed: of shuffling and drawing.
         shuffle_buffer: persons held to be shuffled.
         first_step: to go on from, as an uninterrupted run would.
+        services: addresses of `data.service`, which then do all of it, in turns; the batches are the same. Only for
+            sources that graphs alone read: `PreparedSource`.
 
     Returns:
         the dataset and its steps per epoch. Elements are dictionaries: the patch fields with a leading B; the
@@ -257,15 +263,25 @@ def training_dataset(
         )
 
     epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
-    patches = epochs.flat_map(epoch).skip(steps_done * batch_size)
-    patches = patches.map(source.decode, tf.data.AUTOTUNE, deterministic=True)
-    numbers = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
 
     def with_transformation(batch: dict[str, Any], step: Any) -> dict[str, Any]:
         drawn = draw_transformation(seed, step, batch_size, augmentation).to_dict()
         return batch | drawn | draw_appearance(seed, step, batch_size, augmentation).to_dict()
 
-    batches = tf.data.Dataset.zip(_batched(patches, source, batch_size), numbers).map(with_transformation)
+    def batches_of(part: int, parts: int) -> tf.data.Dataset:
+        """Those of every so many steps, with their numbers."""
+        patches = epochs.flat_map(epoch).skip(steps_done * batch_size)
+        if parts > 1:  # Before what takes time.
+            patches = patches.batch(batch_size).shard(parts, part).unbatch()
+        patches = patches.map(source.decode, tf.data.AUTOTUNE, deterministic=True)
+        numbers = tf.data.Dataset.range(first_step + part, np.iinfo(np.int64).max, parts)
+        batches = tf.data.Dataset.zip(_batched(patches, source, batch_size), numbers)
+        return batches.map(lambda batch, step: with_transformation(batch, step) | {"step": step})
+
+    if services:
+        batches = served(batches_of, services, first_step)
+    else:
+        batches = batches_of(0, 1).map(lambda batch: {name: batch[name] for name in batch if name != "step"})
     return timed(batches.prefetch(2), batch_size), steps
 
 

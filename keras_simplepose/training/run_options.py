@@ -8,7 +8,7 @@ from typing import Any
 from keras_simplepose.utils.errors import UserError
 
 # How often to write, where to, and what is only looked at: none of them changes what is learnt.
-FREE = {"workdir", "resume", "checkpoint_every", "keep_checkpoints", "picture_count"}
+FREE = {"workdir", "resume", "checkpoint_every", "keep_checkpoints", "picture_count", "data_service"}
 MOST_SHOWN = 3
 
 

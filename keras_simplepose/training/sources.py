@@ -13,9 +13,9 @@ from keras_simplepose.data.patches import PatchSettings
 from keras_simplepose.data.persons import PersonSet
 from keras_simplepose.data.pipeline import ImageSource, PatchSource, PreparedSource
 from keras_simplepose.data.prepared_set import check_manifest, damaged_shard, read_manifest
+from keras_simplepose.data.service import check_services, service_fault
 from keras_simplepose.media.orientation import ImageReading
 from keras_simplepose.utils.errors import UserError
-
 
 # What a wrong checksum, and wrong content, are answered with; the last where the message quotes bytes that are no text.
 DAMAGE = (tf.errors.DataLossError, tf.errors.InvalidArgumentError, UnicodeDecodeError)
@@ -24,6 +24,7 @@ SERVICE_ERRORS = (
     *(tf.errors.UnavailableError, tf.errors.NotFoundError, tf.errors.FailedPreconditionError, tf.errors.AbortedError),
     *(tf.errors.DeadlineExceededError, tf.errors.InvalidArgumentError, tf.errors.CancelledError),
 )
+
 
 def training_source(config: TrainingConfig, spec: PoseSpec) -> PatchSource:
     """The prepared shards, or the images themselves.
@@ -43,6 +44,7 @@ def _patch_source(config: TrainingConfig, spec: PoseSpec) -> PatchSource:
         folder = Path(data.prepared)
         manifest = read_manifest(folder)
         check_manifest(manifest, spec.skeleton, spec.input_size, config.augmentation)
+        check_services(data.data_service)
         return PreparedSource(folder, manifest)
     persons = _annotations(data, data.annotations, data.images, spec)
     if data.maximum_persons:
@@ -82,8 +84,13 @@ def validation_source(data: TrainingDataConfig, spec: PoseSpec) -> ImageSource |
 
 
 @contextlib.contextmanager
-def damage_named(*sources: PatchSource | None) -> Iterator[None]:
-    """Raises the UserError behind an error of TensorFlow's: a graph cannot raise it as itself."""
+def damage_named(*sources: PatchSource | None, is_served: bool = False) -> Iterator[None]:
+    """Raises the UserError behind an error of TensorFlow's: a graph cannot raise it as itself.
+
+    Args:
+        *sources: of the data.
+        is_served: they come through the data service.
+    """
     try:
         yield
     except (tf.errors.OpError, UnicodeDecodeError) as error:
@@ -94,4 +101,6 @@ def damage_named(*sources: PatchSource | None) -> Iterator[None]:
             if source is not None and source.error:
                 # A new one: TensorFlow keeps the source for good, and its error would keep the frames it is raised in.
                 raise UserError(str(source.error)) from error
+        if is_served and isinstance(error, SERVICE_ERRORS):
+            raise UserError(service_fault(error)) from error
         raise

@@ -103,12 +103,13 @@ def _train(config: TrainingConfig, workdir: Path) -> TrainingResult:
     if begun:
         state.progress = go_on(trainer, begun, state.identity, workdir, run.resume)
         print(f"going on after step {state.progress.step} of {steps * epochs}")
-    with damage_named(source):
+    is_served = bool(config.data.data_service)
+    with damage_named(source, is_served=is_served):
         if state.progress.jit_compile is None:
             state.progress.jit_compile = choose_jit(config, trainer, batches, steps, strategy)
         examples = first_examples(batches, run.picture_count)
     if is_folded(config.model.backbone_weights) and not (begun or config.model.initial_model):
-        with damage_named(source):
+        with damage_named(source, is_served=is_served):
             print(load_folded_weights(network, config.model.backbone_weights, sample_crops(config, trainer, batches)))
     trainer.jit_compile = state.progress.jit_compile
     report = EpochReport(workdir, epochs, trainer, state, _evaluation(config, network, validation), examples)
@@ -117,7 +118,7 @@ def _train(config: TrainingConfig, workdir: Path) -> TrainingResult:
         f"{steps} steps an epoch, {strategy.num_replicas_in_sync} device(s)",
         flush=True,
     )
-    with damage_named(source, validation):
+    with damage_named(source, validation, is_served=is_served):
         batches, _ = _training_batches(config, source, state.progress.step)
         TrainingLoop(trainer, strategy, state, report).run(batches, steps, epochs, run.checkpoint_every)
     return _result(workdir, report, source, validation)
@@ -151,6 +152,7 @@ def _training_batches(config: TrainingConfig, source: PatchSource, first_step: i
         config.run.seed,
         config.data.shuffle_buffer,
         first_step,
+        config.data.data_service,
     )
 
 

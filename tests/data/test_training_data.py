@@ -1,6 +1,7 @@
 import collections
 import contextlib
 import shutil
+import socket
 import subprocess
 import sys
 
@@ -16,7 +17,9 @@ from keras_simplepose.data.coco import load_persons
 from keras_simplepose.data.patches import PatchSettings
 from keras_simplepose.data.pipeline import ImageSource, PreparedSource, training_dataset, validation_dataset
 from keras_simplepose.data.preparation import prepare
+from keras_simplepose.data.service import DataServer, check_services
 from keras_simplepose.data.synthetic.scenes import make_synthetic_dataset
+from keras_simplepose.training.sources import damage_named
 from keras_simplepose.utils.errors import UserError
 
 SIZE, BATCH = (64, 64), 4
@@ -63,6 +66,37 @@ def values(batches):
 
 def indices(batches):
     return [int(index) for batch in batches for index in batch["index"]]
+
+
+def test_servers_of_data_give_the_same_batches(folder):
+    """Of two in turns, from the middle of an epoch on; one of two workers gives another order, and is told so."""
+    source, servers = prepared_source(folder), [DataServer("localhost") for _ in range(2)]
+    addresses = [server.address for server in servers]
+    check_services(addresses)
+    for services in (addresses, addresses[:1]):
+        batches, _ = training_dataset(source, BATCH, AUGMENTATION, 5, 100, 1, services)
+        for one, other in zip(values(batches.take(5)), values(training(source, 5, 1)[0].take(5)), strict=True):
+            assert one.keys() == other.keys()
+            for name in one:
+                np.testing.assert_array_equal(one[name], other[name])
+    config = tf.data.experimental.service.WorkerConfig(servers[0].address.removeprefix("grpc://"))
+    second = tf.data.experimental.service.WorkerServer(config)
+    batches, _ = training_dataset(source, BATCH, AUGMENTATION, 5, 100, 0, addresses[:1])
+    with pytest.raises(UserError, match="of other steps than asked for"), damage_named(source, is_served=True):
+        list(batches.take(20))
+    del second
+
+
+def test_servers_of_data_that_do_not_answer_are_named():
+    with socket.create_server(("localhost", 0)) as taken:
+        port = taken.getsockname()[1]
+    for addresses, fault in (
+        ([f"grpc://localhost:{port}"], "does not answer"),
+        (["localhost:1"], "an address is grpc://HOST:PORT"),
+        (["grpc://localhost:x"], "an address is grpc://HOST:PORT"),
+    ):
+        with pytest.raises(UserError, match=fault):
+            check_services(addresses)
 
 
 def test_every_pass_holds_every_person_once(source, folder):
