@@ -1,4 +1,4 @@
-"""Command: measures speed, as JSON lines."""
+"""Command: measures speed and memory, as JSON lines."""
 
 from keras_simplepose.config import BenchmarkConfig
 from keras_simplepose.flags import run_command
@@ -7,7 +7,8 @@ from keras_simplepose.utils.files import check_outputs, result_path
 DESCRIPTION = """Measures speed and prints JSON lines: name, value, unit, ratio_to, ratio (above 1: faster), spread.
 
 Contestants run in turns and medians count, but a busy machine is still a noisy one: compare ratios, not values. Where
-rounds differ by more than half of their median (spread), no ratio is given: measure again with nothing else running."""
+rounds differ by more than half of their median (spread), no ratio is given: measure again with nothing else running.
+The suite memory trains and predicts for a while and says whether memory stays flat."""
 
 
 def main(config: BenchmarkConfig) -> None:
@@ -16,7 +17,8 @@ def main(config: BenchmarkConfig) -> None:
 
     inputs = [config.annotations, config.model, config.detector, config.reference_loader]
     inputs += [config.tracking_video, config.tracking_annotations]
-    check_outputs([path for path in (config.output, config.tracking_picture) if path], inputs)
+    outputs = (config.output, config.tracking_picture, config.memory_picture)
+    check_outputs([path for path in outputs if path], inputs)
     lines = []
     for row in run_benchmark(config):
         lines.append(row.to_json())

@@ -35,7 +35,7 @@ class Row:
     Attributes:
         name: suite/contestant.
         value: the median of the rounds.
-        unit: "images/s" or "frames/s"; "ms", where less is better; "share" of a whole; "percent"; "switches".
+        unit: "images/s" or "frames/s"; "ms", where less is better; "share" of a whole; "percent"; "switches"; "MB".
         ratio_to: the name of the row it is compared with; "" if with none.
         ratio: this row's speed as a multiple of that row's, so more is better whatever the unit; None if with none, or
             if either spread is above `WIDEST_SPREAD`.

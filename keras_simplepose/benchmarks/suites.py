@@ -17,6 +17,7 @@ SUITES = {
     "export": ("exported", "export_benchmark"),
     "video": ("video", "video_benchmark"),
     "tracking": ("tracking", "tracking_benchmark"),
+    "memory": ("memory", "memory_benchmark"),
 }
 
 

@@ -15,8 +15,8 @@ class BenchmarkConfig:
     suites: tuple[str, ...] = option(
         ("input", "training"),
         "what to measure",
-        choices=("input", "training", "decoding", "export", "video", "tracking"),
-        lengths=range(1, 7),
+        choices=("input", "training", "decoding", "export", "video", "tracking", "memory"),
+        lengths=range(1, 8),
         distinct=True,
     )
     rounds: int = option(3, "measurements of each kind, taken in turns; their median counts", minimum=1)
@@ -85,6 +85,11 @@ class BenchmarkConfig:
     )
     tracking_picture: str = option(
         "", "picture to draw the sweep of thresholds in, such as sweep.png", only_with={"suites": "tracking"}
+    )
+    memory_steps: int = option(3000, "training steps of a small network", minimum=1, only_with={"suites": "memory"})
+    memory_images: int = option(2000, "photographs to predict", minimum=1, only_with={"suites": "memory"})
+    memory_picture: str = option(
+        "", "picture to draw the curves of memory in, such as memory.png", only_with={"suites": "memory"}
     )
 
 
