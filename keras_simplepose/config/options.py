@@ -8,6 +8,7 @@ import dataclasses
 import math
 import numbers
 import os
+import re
 import typing
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -37,6 +38,7 @@ class Rules:
         distinct: no element twice.
         required: it must be given: always, or where the condition holds.
         only_with: where it has an effect: one of these conditions holds.
+        form: a regular expression that a text must match, and what that is in words.
         positional: a tuple that takes a command line's arguments without a flag.
     """
 
@@ -50,6 +52,7 @@ class Rules:
     distinct: bool = False
     required: bool | Condition = False
     only_with: Condition | tuple[Condition, ...] = ()
+    form: tuple[str, str] = ("", "")
     positional: bool = False
 
     def conditions(self) -> tuple[Condition, ...]:
@@ -73,7 +76,7 @@ def limits(option: dataclasses.Field, name: Callable[[str], str] = str) -> str:
     """The values an option takes, in words; "" where its type says all."""
     rules: Rules = option.metadata["rules"]
     choices = ", ".join(map(str, rules.choices))
-    words = [f"one of {choices}"] if choices else []
+    words = [f"one of {choices}"] if choices else [rules.form[1]] if rules.form[1] else []
     if isinstance(rules.multiple_of, str):
         words.append(f"a multiple of {name(rules.multiple_of)}")
     elif rules.multiple_of:
@@ -231,7 +234,9 @@ def _is_one(kind: Any, rules: Rules, value: Any, values: Mapping[str, Any]) -> b
     if typing.get_origin(kind) is typing.Literal:
         return value in typing.get_args(kind)
     if kind is str:
-        return isinstance(value, str | os.PathLike) and (not rules.choices or value in rules.choices)
+        if not isinstance(value, str | os.PathLike) or (rules.choices and value not in rules.choices):
+            return False
+        return not rules.form[0] or re.fullmatch(rules.form[0], str(value)) is not None
     if kind is bool or isinstance(value, bool):
         return kind is bool and isinstance(value, bool)
     number: Any = value

@@ -218,8 +218,10 @@ class RunConfig:
         "on: go on where an interrupted run in the same workdir stopped; off: refuse such a folder; "
         "force: go on with other options or data",
     )
-    checkpoint_every: int = option(
-        1000, "steps after which a checkpoint is due within an epoch; the most that are done twice", minimum=1
+    checkpoint_every: str = option(
+        "1000",
+        "steps, or minutes as in 10min, after which a checkpoint is due within an epoch; the most that is done twice",
+        form=("[1-9][0-9]{0,8}(min)?", "a number of steps, or of minutes as in 10min"),
     )
     keep_checkpoints: int = option(2, "newest checkpoints kept, beside the one of the highest AP", minimum=1)
 
@@ -254,8 +256,6 @@ class PrepareConfig:
 
 
 @dataclass(frozen=True)
-class PatchConfig:
-@dataclass(frozen=True)
 class ServeDataConfig:
     """Where to serve."""
 
@@ -264,6 +264,8 @@ class ServeDataConfig:
     worker_port: int = option(0, "through which the batches go; 0: the one after the other", minimum=0, maximum=65535)
 
 
+@dataclass(frozen=True)
+class PatchConfig:
     """What the patches must serve; train refuses a set prepared for another model or weaker augmentation."""
 
     input_size: tuple[int, int] = same(ModelConfig, "input_size")

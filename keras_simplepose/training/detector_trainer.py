@@ -25,6 +25,7 @@ from keras_simplepose.training.devices import make_strategy
 from keras_simplepose.training.jit import choose_jit
 from keras_simplepose.training.loop import TrainingLoop
 from keras_simplepose.training.network import build_detector
+from keras_simplepose.training.run_options import Interval
 from keras_simplepose.training.run_state import RunState, go_on, identity_of, locked
 from keras_simplepose.training.trainer import (
     checkpoint_to_go_on_from,
@@ -129,7 +130,7 @@ def _train(config: DetectorTrainingConfig, workdir: Path) -> DetectorTrainingRes
     )
     batches, _ = batches_from(state.progress.step)
     loop = TrainingLoop(trainer, strategy, state, report)
-    loop.run(batches, steps, optimization.epochs, config.run.checkpoint_every)
+    loop.run(batches, steps, optimization.epochs, Interval.of(config.run.checkpoint_every))
     best, last = workdir / "best.keras", workdir / "last.keras"
     warnings = tuple(filter(None, [reading.warning()]))
     return DetectorTrainingResult(best if best.exists() else last, report.rows, source.skipped, warnings)
@@ -146,8 +147,8 @@ def _persons(data: DetectorDataConfig, annotations: str, images: str) -> PersonS
         images=images,
         trust_keypoint_order=data.trust_keypoint_order,
         boxes_from_keypoints=data.boxes_from_keypoints,
-    )
         follow_paths=data.follow_paths,
+    )
 
 
 def _measure(network: keras.Model, persons: PersonSet, data: DetectorDataConfig) -> Callable[[], dict[str, float]]:

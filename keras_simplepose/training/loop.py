@@ -10,6 +10,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from keras_simplepose.training.callbacks import EpochReport
+from keras_simplepose.training.run_options import Interval
 from keras_simplepose.training.run_state import RunState
 from keras_simplepose.utils.errors import UserError
 from keras_simplepose.utils.signals import Interrupted, StopRequest
@@ -29,14 +30,14 @@ class TrainingLoop:
         """
         self.trainer, self.strategy, self.state, self.report = trainer, strategy, state, report
 
-    def run(self, batches: tf.data.Dataset, steps: int, epochs: int, checkpoint_every: int) -> None:
+    def run(self, batches: tf.data.Dataset, steps: int, epochs: int, checkpoint_every: Interval) -> None:
         """Trains to the last epoch.
 
         Args:
             batches: of the pipeline, from the step at which the run stands.
             steps: of an epoch.
             epochs: of the whole run.
-            checkpoint_every: steps after which a checkpoint is due within an epoch.
+            checkpoint_every: after what a checkpoint is due within an epoch.
 
         Raises:
             UserError: a loss or weights that are not finite, or a full disk; the checkpoints before stay.
@@ -58,7 +59,7 @@ class TrainingLoop:
         return len(self.state.progress.rows) < self.state.progress.step // steps
 
     def _epoch(
-        self, iterator: Any, step_function: Any, steps: int, epochs: int, checkpoint_every: int, stop: StopRequest
+        self, iterator: Any, step_function: Any, steps: int, epochs: int, checkpoint_every: Interval, stop: StopRequest
     ) -> None:
         """The rest of the epoch under way."""
         progress = self.state.progress
@@ -66,19 +67,21 @@ class TrainingLoop:
         before, start = progress.seconds, time.monotonic()
         with tqdm(total=steps, initial=done, desc=f"epoch {epoch + 1}/{epochs}", leave=False, disable=None) as bar:
             for _ in range(done, steps):
-                loss, asked = map(
-                    float, step_function(next(iterator), tf.constant(stop.number is not None, tf.float32))
-                )
+                late = self.state.seconds_since_save() >= checkpoint_every.seconds
+                asked = tf.constant([stop.number is not None, late], tf.float32)
+                result, asked = step_function(next(iterator), asked)
+                loss, (stops, late) = float(result), asked.numpy().astype(bool).tolist()
                 if not math.isfinite(loss):
                     raise not_finite("the loss is not finite at", progress.step, epoch)
                 progress.step += 1
                 progress.seconds = before + time.monotonic() - start
                 bar.set_postfix_str(f"loss {loss:.2e}", refresh=False)
                 bar.update()
-                if asked:  # Any worker was; all stop at the same step.
+                if stops:  # Any worker was asked to; all stop at the same step.
                     self._save(epoch)
                     raise self._interrupted(stop.number or signal.SIGTERM, steps * epochs)
-                if progress.step % steps and progress.step - self.state.saved_step >= checkpoint_every:
+                due = late or progress.step - self.state.saved_step >= checkpoint_every.steps
+                if progress.step % steps and due:
                     self._save(epoch)
 
     def _end_epoch(self, epoch: int, steps: int, epochs: int, stop: StopRequest) -> None:
@@ -113,17 +116,17 @@ class TrainingLoop:
 def make_step(trainer: Any, strategy: tf.distribute.Strategy) -> Any:
     """The function that makes one update.
 
-    It takes a distributed batch and whether this worker is asked to stop; it gives the loss, a mean over the replicas,
-    and how many are on workers that are asked to stop.
+    It takes a distributed batch and what this worker is asked for [N]: to stop, to save; it gives the loss, a mean over
+    the replicas, and how many are on workers that are asked for each [N].
     """
 
     @tf.autograph.experimental.do_not_convert
     def step(batch: Any, asked: Any) -> Any:
         losses = strategy.run(trainer.train_step, args=(batch,))["loss"]
-        stops = strategy.run(tf.identity, args=(asked,))
+        requests = strategy.run(tf.identity, args=(asked,))
         return (
             strategy.reduce(tf.distribute.ReduceOp.MEAN, losses, axis=None),
-            strategy.reduce(tf.distribute.ReduceOp.SUM, stops, axis=None),
+            strategy.reduce(tf.distribute.ReduceOp.SUM, requests, axis=None),
         )
 
     return tf.function(step, jit_compile=bool(trainer.jit_compile), reduce_retracing=True)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,6 +11,20 @@ from keras_simplepose.utils.errors import UserError
 # How often to write, where to, and what is only looked at: none of them changes what is learnt.
 FREE = {"workdir", "resume", "checkpoint_every", "keep_checkpoints", "picture_count", "data_service"}
 MOST_SHOWN = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Interval:
+    """After how many steps, or seconds, something is due; the other one is infinite."""
+
+    steps: float = math.inf
+    seconds: float = math.inf
+
+    @classmethod
+    def of(cls, text: str) -> "Interval":
+        """Of an option such as "1000" (steps) or "10min"."""
+        number = str(text).removesuffix("min")
+        return cls(seconds=60.0 * int(number)) if number != str(text) else cls(steps=int(number))
 
 
 def options_of(*configs: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -83,7 +84,11 @@ class RunState:
         """
         self.progress, self.identity = progress or Progress(), dict(identity)
         self.saved_step = self.progress.step
-        self._checkpoints = checkpoints
+        self._checkpoints, self._saved_at = checkpoints, time.monotonic()
+
+    def seconds_since_save(self) -> float:
+        """Since the newest checkpoint, or since this process has the run."""
+        return time.monotonic() - self._saved_at
 
     def save(self, model: keras.Model) -> None:
         """Writes a checkpoint.
@@ -94,7 +99,7 @@ class RunState:
         arrays = [np.array(keras.ops.convert_to_numpy(variable)) for variable in state_variables(model)]
         record = {"identity": self.identity, "progress": asdict(self.progress)}
         self._checkpoints.save(Checkpoint(self.progress.step, record, arrays), self.progress.best_step)
-        self.saved_step = self.progress.step
+        self.saved_step, self._saved_at = self.progress.step, time.monotonic()
 
 
 @contextlib.contextmanager

@@ -26,7 +26,7 @@ from keras_simplepose.training.jit import choose_jit
 from keras_simplepose.training.loop import TrainingLoop
 from keras_simplepose.training.network import build_network, load_teacher, matching_layers
 from keras_simplepose.training.optimizers import PyTorchAdam
-from keras_simplepose.training.run_options import check_options, options_of
+from keras_simplepose.training.run_options import Interval, check_options, options_of
 from keras_simplepose.training.run_state import RunState, go_on, identity_of, locked
 from keras_simplepose.training.schedule import TrainingSchedule
 from keras_simplepose.training.sources import damage_named, training_source, validation_source
@@ -120,7 +120,8 @@ def _train(config: TrainingConfig, workdir: Path) -> TrainingResult:
     )
     with damage_named(source, validation, is_served=is_served):
         batches, _ = _training_batches(config, source, state.progress.step)
-        TrainingLoop(trainer, strategy, state, report).run(batches, steps, epochs, run.checkpoint_every)
+        loop = TrainingLoop(trainer, strategy, state, report)
+        loop.run(batches, steps, epochs, Interval.of(run.checkpoint_every))
     return _result(workdir, report, source, validation)
 
 

@@ -64,7 +64,8 @@ WRONG = {
         synthetic_validation_images=0 evaluation_batch_size=0 nms_threshold=nan nms_threshold=0 nms_threshold=2
         soft_nms_keep=0 keypoint_threshold=nan
         brightness=-1 contrast=2 saturation=nan hue=181 photometric_probability=2 erasing_probability=-1 erasing_area=0
-        accumulation_steps=0 hard_keypoints=0 weight_decay=-1 gradient_clip_norm=-1 ema_decay=1 ema_decay=-0.1""",
+        accumulation_steps=0 hard_keypoints=0 weight_decay=-1 gradient_clip_norm=-1 ema_decay=1 ema_decay=-0.1
+        checkpoint_every=0 checkpoint_every=min checkpoint_every=1.5min checkpoint_every=-5""",
     "evaluate": """evaluation_batch_size=0 nms_threshold=-1 minimum_box_score=-1 minimum_box_score=nan stride=0 sigma=0
         input_size=250,192 input_size=256 stride=-4""",
     "predict": "maximum_frames=-1 detector_size=100 detector_size=0 detector_threshold=1.5 detector_overlap=-1 "

@@ -15,7 +15,7 @@ from small_runs import assert_same_ending, ending, in_folder, stop_after, tiny_c
 
 from keras_simplepose.training import callbacks
 from keras_simplepose.training.checkpoints import Checkpoint, CheckpointFolder, read_checkpoint, write_checkpoint
-from keras_simplepose.training.run_state import go_on, locked
+from keras_simplepose.training.run_state import RunState, go_on, locked
 from keras_simplepose.training.trainer import train
 from keras_simplepose.utils.errors import UserError
 from keras_simplepose.utils.signals import Interrupted
@@ -24,7 +24,7 @@ from keras_simplepose.utils.signals import Interrupted
 @pytest.fixture(scope="module")
 def config(tmp_path_factory):
     """A run that has ended, uninterrupted."""
-    config = tiny_config(tmp_path_factory.mktemp("tiny"), checkpoint_every=2)
+    config = tiny_config(tmp_path_factory.mktemp("tiny"), checkpoint_every="2")
     train(config)
     return config
 
@@ -42,7 +42,7 @@ def steps_of(config):
 
 
 def test_a_run_stopped_within_an_epoch_goes_on_to_the_same_bits(config, tmp_path, monkeypatch, capsys):
-    steps, other = steps_of(config), in_folder(config, tmp_path, checkpoint_every=1000, picture_count=2)
+    steps, other = steps_of(config), in_folder(config, tmp_path, checkpoint_every="1000", picture_count=2)
     with monkeypatch.context() as patch:
         stop_after(patch, steps, signal.SIGINT)  # All workers agree on it in the step after.
         with pytest.raises(Interrupted, match=f"SIGINT after step {steps + 2} of {3 * steps}; the same") as caught:
@@ -55,15 +55,18 @@ def test_a_run_stopped_within_an_epoch_goes_on_to_the_same_bits(config, tmp_path
 
 
 def test_a_run_stopped_within_an_evaluation_does_it_anew(config, tmp_path, monkeypatch):
-    other = in_folder(config, tmp_path)
+    other = in_folder(config, tmp_path, checkpoint_every="1min")
 
     def stop(*_, **__):
         signal.raise_signal(signal.SIGTERM)
 
+    steps, paths = steps_of(config), CheckpointFolder(tmp_path).paths
     with monkeypatch.context() as patch:
         patch.setattr("keras_simplepose.training.trainer.evaluate_predictor", stop)
-        with pytest.raises(Interrupted, match=f"after step {steps_of(config)} of"):
+        patch.setattr(RunState, "seconds_since_save", lambda _: 61)  # Of the minute between two checkpoints.
+        with pytest.raises(Interrupted, match=f"after step {steps} of"):
             train(other)
+    assert [path.stem[-1] for path in paths()] == [str(steps), str(steps - 1)]
     train(other)
     assert_same_ending(ending(tmp_path), ending(Path(config.run.workdir)))
 
@@ -178,7 +181,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from small_runs import in_folder, tiny_config
 from keras_simplepose.training.trainer import train
-config = in_folder(tiny_config(Path(sys.argv[2])), sys.argv[3], checkpoint_every=2)
+config = in_folder(tiny_config(Path(sys.argv[2])), sys.argv[3], checkpoint_every="2")
 train(dataclasses.replace(config, optimization=dataclasses.replace(config.optimization, epochs=int(sys.argv[4]))))
 """
 
