@@ -29,10 +29,17 @@ def main(config: EvaluationDataConfig, evaluation: EvaluationConfig, codec: Code
     from keras_simplepose.evaluation.run import evaluate
     from keras_simplepose.models.fetching import HUB
     from keras_simplepose.reporting.report import outputs_of, write_report
+    from keras_simplepose.training.devices import multi_worker_strategy
     from keras_simplepose.utils.files import check_outputs, record_results
+    from keras_simplepose.utils.workers import Workers
 
     if codec.ceiling_table:
         _print_ceilings(config, evaluation, codec)
+        return
+    # Before anything else that TensorFlow does.
+    workers = Workers(multi_worker_strategy()) if config.multi_worker else Workers()
+    if not workers.is_chief:  # It writes nothing; the chief says where everything is.
+        evaluate(config, evaluation, codec, progress=False, workers=workers)
         return
     output = config.output
     if config.model and not output:
@@ -48,7 +55,7 @@ def main(config: EvaluationDataConfig, evaluation: EvaluationConfig, codec: Code
         check_outputs(outputs_of(Path(output) / REPORT_NAME), inputs)
     # Before the work: a training in the same folder may replace the model meanwhile.
     run = describe_run(config, evaluation)
-    result, persons, spec = evaluate(config, evaluation, codec, output)
+    result, persons, spec = evaluate(config, evaluation, codec, output, workers=workers)
     print(format_result(result, config, persons))
     warn(result.orientation_warning)
     if output:

@@ -106,6 +106,11 @@ class EvaluationDataConfig:
         "write a page as well that says which errors cost how much AP: OUTPUT/report/index.html",
         only_with={"metric": "oks"},
     )
+    multi_worker: bool = option(
+        False,
+        "each process that TF_CONFIG lists predicts its share of the images; the chief merges and writes",
+        only_with={"codec_only": False, "metric": "oks"},
+    )
     skip_damaged: bool = option(False, SKIP_DAMAGED, only_with={"codec_only": False})
     trust_keypoint_order: bool = option(False, TRUST_KEYPOINT_ORDER)
     boxes_from_keypoints: bool = option(False, BOXES_FROM_KEYPOINTS)

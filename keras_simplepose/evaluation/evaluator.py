@@ -19,6 +19,7 @@ from keras_simplepose.prediction.pose_files import coco_results
 from keras_simplepose.prediction.predictor import PosePredictor
 from keras_simplepose.prediction.suppression import suppress
 from keras_simplepose.utils.errors import UserError
+from keras_simplepose.utils.workers import Workers
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ def evaluate_predictor(
     progress: bool = True,
     skip_damaged: bool = False,
     orientation: Orientation = "auto",
+    workers: Workers | None = None,
 ) -> EvaluationResult:
     """Measures the OKS AP of a predictor.
 
@@ -67,31 +69,83 @@ def evaluate_predictor(
         progress: shows a progress bar.
         skip_damaged: leaves out images that cannot be read, from the metrics as well, and lists them.
         orientation: the frame to read images in, as `media.images.read_image`.
+        workers: the processes to share the images out among, all of which must call this alike; None: this one does
+            all. Each gets the whole result.
 
     Raises:
         UserError: an image cannot be read, the skeletons differ, or there is nobody to evaluate.
     """
-    config = config or predictor.config
+    config, workers = config or predictor.config, workers or Workers()
     _check(predictor.spec, person_set)
     given = None if detections is None else list(detections)
     strong = [detection for detection in given or () if detection.score >= minimum_box_score]
     boxes = ground_truth_boxes(person_set) if given is None else detected_boxes(person_set, strong)
-    skipped: dict[int, str] = {}
-    results, poses_found = [], 0
-    reading = ImageReading(orientation)
-    found = predict_images(predictor, boxes, images_folder, skipped if skip_damaged else None, progress, reading)
-    for image_id, poses in found:
-        poses_found += len(poses)
-        kept, scores = suppress(poses, predictor.spec, config)
-        results += coco_results(image_id, person_set.category_id, poses, kept, scores)
+
+    def find() -> _Found:
+        """In this worker's share of the images."""
+        share, found = workers.share(boxes), _Found({}, 0, {}, ImageReading(orientation))
+        skipped = found.skipped if skip_damaged else None
+        for image_id, poses in predict_images(predictor, share, images_folder, skipped, progress, found.reading):
+            kept, scores = suppress(poses, predictor.spec, config)
+            found.results[image_id] = coco_results(image_id, person_set.category_id, poses, kept, scores)
+            found.poses += len(poses)
+        return found
+
+    found = _merged(workers.everywhere(find), boxes)
+    results, poses_found, skipped, reading = found.in_one_list(), found.poses, found.skipped, found.reading
     evaluated = person_set.images.keys() - skipped.keys()
-    metrics = keypoint_metrics(person_set, results, predictor.spec.skeleton.sigmas, evaluated)
+
+    def measure() -> dict[str, float]:
+        return keypoint_metrics(person_set, results, predictor.spec.skeleton.sigmas, evaluated)
+
+    # The chief alone, so that the workers decide alike by it, whatever their processors make of a sum.
+    (metrics, *_) = workers.everywhere(lambda: measure() if workers.is_chief else {})
     counts = _counts(person_set, boxes, skipped) | {
         "boxes_below_minimum_score": len(given or ()) - len(strong),
         "poses_predicted": poses_found,
         "poses_suppressed": poses_found - len(results),
     }
     return EvaluationResult(metrics, results, counts, tuple(skipped.values()), reading.warning(), tuple(skipped))
+
+
+@dataclass
+class _Found:
+    """What was found in some of the images.
+
+    Attributes:
+        results: COCO results by image id.
+        poses: before suppression.
+        skipped: faults of damaged images, by image id.
+        reading: counts images with an EXIF orientation.
+    """
+
+    results: dict[int, list[dict[str, Any]]]
+    poses: int
+    skipped: dict[int, str]
+    reading: ImageReading
+
+    def in_one_list(self) -> list[dict[str, Any]]:
+        """The results, image after image."""
+        return [result for results in self.results.values() for result in results]
+
+
+def _merged(parts: Sequence[_Found], boxes: Sequence[ImageBoxes]) -> _Found:
+    """What all parts found, in the order of the images."""
+    if len(parts) == 1:
+        return parts[0]
+    reading = parts[0].reading
+    for part in parts[1:]:
+        reading.orientations.merge(part.reading.orientations)
+    ids = [task.image.id for task in boxes]
+    results, skipped = (
+        {key: value for part in parts for key, value in getattr(part, name).items()} for name in ("results", "skipped")
+    )
+    return _Found(
+        {image_id: results[image_id] for image_id in ids if image_id in results},
+        sum(part.poses for part in parts),
+        {image_id: skipped[image_id] for image_id in ids if image_id in skipped},
+        reading,
+    )
 
 
 def evaluate_pckh(

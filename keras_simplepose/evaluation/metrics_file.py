@@ -66,7 +66,9 @@ def describe_run(config: EvaluationDataConfig, evaluation: EvaluationConfig) -> 
         "boxes": _boxes(config),
         "files": {name: _describe_file(name, path) for name, path in paths.items() if path},
         "images": config.images,
-        "protocol": {name: value for name, value in flags.items() if name not in (*paths, "images", "output")},
+        "protocol": {
+            name: value for name, value in flags.items() if name not in (*paths, "images", "output", "multi_worker")
+        },
     }
 
 

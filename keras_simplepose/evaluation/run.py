@@ -14,6 +14,7 @@ from keras_simplepose.evaluation.evaluator import EvaluationResult, evaluate_pck
 from keras_simplepose.prediction.predictor import PosePredictor
 from keras_simplepose.utils.errors import UserError
 from keras_simplepose.utils.files import check_writable
+from keras_simplepose.utils.workers import Workers
 
 
 def evaluate(
@@ -22,6 +23,7 @@ def evaluate(
     codec: CodecConfig,
     output: str | os.PathLike = "",
     progress: bool = True,
+    workers: Workers | None = None,
 ) -> tuple[EvaluationResult, PersonSet, PoseSpec]:
     """Evaluates what a configuration names.
 
@@ -31,6 +33,7 @@ def evaluate(
         codec: the frame, if there is no model.
         output: folder the result is going to be written to, which is checked before the work; "" for none.
         progress: shows a progress bar.
+        workers: the processes to share the images out among; see `evaluate_predictor`.
 
     Returns:
         the result, the persons it was measured on, and the frame of the network.
@@ -70,6 +73,7 @@ def evaluate(
             progress=progress,
             skip_damaged=config.skip_damaged,
             orientation=config.orientation,
+            workers=workers,
         )
     counts = result.counts | {note.replace(" ", "_"): count for note, count in notes.items()}
     return replace(result, counts=counts), persons, spec

@@ -18,7 +18,7 @@ def make_strategy(name: str, batch_size: int, parts: int = 1) -> tf.distribute.S
         UserError: the hardware is not there, or the batch does not divide.
     """
     # Before anything else: listing devices would start the runtime, and collectives are set up as it starts.
-    strategy = _multi_worker() if name == "multi_worker" else None
+    strategy = multi_worker_strategy() if name == "multi_worker" else None
     gpus = tf.config.list_logical_devices("GPU")
     if name == "auto":
         name = "mirrored" if gpus else "one_device"
@@ -44,7 +44,12 @@ def make_strategy(name: str, batch_size: int, parts: int = 1) -> tf.distribute.S
     return strategy
 
 
-def _multi_worker() -> tf.distribute.Strategy:
+def multi_worker_strategy() -> tf.distribute.Strategy:
+    """The strategy of the processes that TF_CONFIG lists; make it before TensorFlow does anything else.
+
+    Raises:
+        UserError: TF_CONFIG is damaged, or the others do not answer.
+    """
     try:
         return tf.distribute.MultiWorkerMirroredStrategy()
     except (RuntimeError, ValueError, KeyError, tf.errors.OpError) as error:

@@ -1,5 +1,6 @@
 """The loop of training: steps, the checkpoints between them, and the end of each epoch. One text for all strategies."""
 
+import contextlib
 import math
 import signal
 import time
@@ -14,12 +15,20 @@ from keras_simplepose.training.run_options import Interval
 from keras_simplepose.training.run_state import RunState
 from keras_simplepose.utils.errors import UserError
 from keras_simplepose.utils.signals import Interrupted, StopRequest
+from keras_simplepose.utils.workers import Workers
 
 
 class TrainingLoop:
     """Runs steps from wherever a run stands to its end."""
 
-    def __init__(self, trainer: Any, strategy: tf.distribute.Strategy, state: RunState, report: EpochReport):
+    def __init__(
+        self,
+        trainer: Any,
+        strategy: tf.distribute.Strategy,
+        state: RunState,
+        report: EpochReport,
+        stop: StopRequest | None = None,
+    ):
         """Takes what takes part.
 
         Args:
@@ -27,8 +36,10 @@ class TrainingLoop:
             strategy: it was built in.
             state: where the run stands.
             report: what happens at an epoch's end.
+            stop: what hears the signals.
         """
         self.trainer, self.strategy, self.state, self.report = trainer, strategy, state, report
+        self.stop = stop or StopRequest()
 
     def run(self, batches: tf.data.Dataset, steps: int, epochs: int, checkpoint_every: Interval) -> None:
         """Trains to the last epoch.
@@ -47,7 +58,7 @@ class TrainingLoop:
         iterator = iter(self.strategy.experimental_distribute_dataset(batches))
         if progress.step % steps == 0 and not self._is_epoch_to_end(steps):
             self.trainer.reset_metrics()
-        with StopRequest() as stop:
+        with self.stop as stop:
             while True:
                 if self._is_epoch_to_end(steps):
                     self._end_epoch(progress.step // steps - 1, steps, epochs, stop)
@@ -91,7 +102,8 @@ class TrainingLoop:
         kept = [keras.ops.convert_to_numpy(variable) for variable in metrics]
         row = self.report.figures(epoch)
         try:
-            with stop.at_once():
+            # Of several workers each breaks off its own share only, and they agree about it.
+            with stop.at_once() if Workers(self.strategy).count == 1 else contextlib.nullcontext():
                 row |= self.report.evaluate(epoch)
         except BaseException as error:
             for variable, value in zip(metrics, kept, strict=True):

@@ -32,6 +32,8 @@ from keras_simplepose.training.schedule import TrainingSchedule
 from keras_simplepose.training.sources import damage_named, training_source, validation_source
 from keras_simplepose.training.training_model import TrainingModel
 from keras_simplepose.utils.errors import UserError
+from keras_simplepose.utils.signals import StopRequest
+from keras_simplepose.utils.workers import Workers
 
 ADAM_BETAS = (0.9, 0.999)  # Paper's release.
 STATISTICS_CROPS = 512  # Training crops whose statistics batch normalisation begins with, where a file has none.
@@ -112,7 +114,9 @@ def _train(config: TrainingConfig, workdir: Path) -> TrainingResult:
         with damage_named(source, is_served=is_served):
             print(load_folded_weights(network, config.model.backbone_weights, sample_crops(config, trainer, batches)))
     trainer.jit_compile = state.progress.jit_compile
-    report = EpochReport(workdir, epochs, trainer, state, _evaluation(config, network, validation), examples)
+    stop = StopRequest()
+    evaluation = _evaluation(config, network, validation, Workers(strategy, stop.at_once))
+    report = EpochReport(workdir, epochs, trainer, state, evaluation, examples)
     print(
         f"training {network.name} ({network.count_params():,} parameters) on {source.count} persons, "
         f"{steps} steps an epoch, {strategy.num_replicas_in_sync} device(s)",
@@ -120,7 +124,7 @@ def _train(config: TrainingConfig, workdir: Path) -> TrainingResult:
     )
     with damage_named(source, validation, is_served=is_served):
         batches, _ = _training_batches(config, source, state.progress.step)
-        loop = TrainingLoop(trainer, strategy, state, report)
+        loop = TrainingLoop(trainer, strategy, state, report, stop)
         loop.run(batches, steps, epochs, Interval.of(run.checkpoint_every))
     return _result(workdir, report, source, validation)
 
@@ -221,7 +225,9 @@ def _rate_factors(texts: Sequence[str]) -> Iterator[tuple[str, float]]:
         yield pattern, factor
 
 
-def _evaluation(config: TrainingConfig, network: keras.Model, source: ImageSource | None) -> EpochEvaluation | None:
+def _evaluation(
+    config: TrainingConfig, network: keras.Model, source: ImageSource | None, workers: Workers
+) -> EpochEvaluation | None:
     if source is None:
         return None
     predictor = PosePredictor.from_model(network, config.evaluation)
@@ -236,6 +242,7 @@ def _evaluation(config: TrainingConfig, network: keras.Model, source: ImageSourc
             progress=False,
             skip_damaged=skip,
             orientation=config.data.orientation,
+            workers=workers,
         ).metrics
 
     batch_size = config.evaluation.evaluation_batch_size

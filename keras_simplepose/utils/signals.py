@@ -22,6 +22,10 @@ class Interrupted(KeyboardInterrupt):
         super().__init__(message or f"stopped by {signal.Signals(number).name}")
         self.signal = number
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For `pickle`, which would give the message as the number."""
+        return type(self), (self.signal, str(self))
+
 
 class StopRequest:
     """Hears SIGINT and SIGTERM within its context; a second one, or one within `at_once`, raises `Interrupted`.

@@ -1,4 +1,7 @@
 import json
+import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -26,6 +29,8 @@ from keras_simplepose.prediction.graph import predict_crops
 from keras_simplepose.prediction.predictor import PosePredictor, Poses
 from keras_simplepose.prediction.suppression import suppress
 from keras_simplepose.utils.errors import UserError
+from keras_simplepose.utils.signals import Interrupted
+from keras_simplepose.utils.workers import Workers
 
 
 @pytest.fixture
@@ -74,6 +79,53 @@ def test_every_image_is_read_once_and_batches_are_filled(data, monkeypatch):
     evaluate(data, predictor=predictor)
     assert len(read) == len(set(read)) == 3
     assert predictor.batches == [4, 2]
+
+
+class Threads(Workers):
+    """Workers as threads of one process."""
+
+    def __init__(self, index, meeting, contents):
+        super().__init__()
+        self.index, self.count, self.meeting, self.contents = index, len(contents), meeting, contents
+
+    def exchange(self, content):
+        self.contents[self.index] = content
+        self.meeting.wait(60)
+        contents = list(self.contents)
+        self.meeting.wait(60)  # Before anybody writes again.
+        return contents
+
+
+def in_threads(count, work):
+    meeting, contents = threading.Barrier(count), [b""] * count
+    with ThreadPoolExecutor(count) as pool:
+        futures = [pool.submit(work, Threads(index, meeting, contents)) for index in range(count)]
+        return [future.exception(60) or future.result() for future in futures]
+
+
+def test_several_workers_find_what_one_does(data):
+    alone, predictors = evaluate(data), [reading_predictor(data[0]) for _ in range(2)]
+    results = in_threads(2, lambda workers: evaluate(data, predictor=predictors[workers.index], workers=workers))
+    assert results == [alone, alone]
+    assert [sum(predictor.batches) for predictor in predictors] == [5, 1]  # Of 2, 1 and 3 persons.
+
+
+def test_what_stops_one_worker_stops_all(data, tmp_path):
+    (images := data[1]).joinpath(f"{data[0].images[2].file_name}").write_bytes(b"no picture")
+
+    def run(workers, **options):
+        return evaluate((data[0], images), predictor=reading_predictor(data[0]), workers=workers, **options)
+
+    faults = in_threads(2, run)
+    assert all(isinstance(fault, UserError) for fault in faults) and str(faults[0]) == str(faults[1])
+    skipping = in_threads(2, lambda workers: run(workers, skip_damaged=True))
+    assert skipping[0] == skipping[1] and skipping[0].skipped_images == (2,)
+
+    def interrupted():
+        raise Interrupted(signal.SIGTERM)
+
+    stops = in_threads(2, lambda workers: workers.everywhere(interrupted if workers.index else list))
+    assert [stop.signal for stop in stops] == [signal.SIGTERM] * 2
 
 
 def test_it_is_quiet_when_asked(data, capfd):
