@@ -33,7 +33,7 @@ PAGE_NAME, FIGURES_NAME, MENDED_NAME = "index.html", "check.json", "mended.json"
 # Probability from which on left and right are said to be exchanged. Of 162 COCO persons whose labels were exchanged it
 # finds 64, and says so of 24 of the 5,402 as annotated.
 EXCHANGED = 0.9
-SIGMA_OFF = 2  # Factor between a given sigma and the labels' own from which on it is said.
+SIGMA_OFF = 2  # Factor between a sigma's ratio to its labels' and the usual one of the set, from which on it is said.
 SHOWN = 20  # Findings of a kind on the page; all of them stand in the JSON.
 
 
@@ -245,12 +245,21 @@ def _crop_sizes(boxes: Sequence[Sequence[float]], input_size: tuple[int, int]) -
 
 
 def _sigma_findings(found: Examination) -> list[Finding]:
-    """Keypoints whose labels spread much more, or less, than their sigma says."""
+    """Keypoints whose labels spread much more, or less, than their sigma says beside the others.
+
+    What all have in common is how carefully these people label: of 5,402 COCO persons .4 to .7 of COCO's own sigmas.
+    """
+    known = {name: each for name, each in found.figures["keypoints"].items() if each["sigma of labels"] is not None}
+    ratios = {name: each["sigma of labels"] / each["sigma"] for name, each in known.items()}
+    usual = float(np.median(list(ratios.values()))) if ratios else 1.0
     findings = []
-    for name, values in found.figures["keypoints"].items():
-        given, estimated = values["sigma"], values["sigma of labels"]
-        if estimated is not None and not 1 / SIGMA_OFF <= estimated / given <= SIGMA_OFF:
-            text = f"{name}: given {given:g}, its {values['labelled twice']:,} repeated labels make it {estimated:g}"
+    for name, ratio in ratios.items():
+        if usual > 0 and not 1 / SIGMA_OFF <= ratio / usual <= SIGMA_OFF:
+            values = known[name]
+            text = (
+                f"{name}: given {values['sigma']:g}; {values['labelled twice']:,} repeated labels make it "
+                f"{values['sigma of labels']:g}, where the others' are {usual:.2f} of those given"
+            )
             findings.append(Finding("sigma off the labels", text))
     return findings
 

@@ -29,7 +29,10 @@ KINDS: dict[str, tuple[Severity, str]] = {
     "flip pair against the names": ("error", "flip pairs that do not exchange left and right"),
     "edge against the names": ("warning", "an edge that joins a left limb to a right one of another joint"),
     "sigmas against the names": ("warning", "left and right of one joint with different sigmas"),
-    "sigma off the labels": ("note", "a sigma half or twice what the labels of persons labelled twice make it"),
+    "sigma off the labels": (
+        "note",
+        "a sigma that, beside the others, is half or twice what persons labelled twice make it",
+    ),
     "missing image": ("error", "an image file that is not there"),
     "unreadable image": ("error", "a file that is no image, or a damaged one"),
     "wrong size": ("error", "an image of another size than its record says"),
