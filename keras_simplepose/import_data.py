@@ -1,12 +1,15 @@
 """Command: makes COCO keypoint files and a skeleton of what annotation tools export."""
 
+import shlex
 from typing import TYPE_CHECKING
 
 from keras_simplepose.config import ImportConfig, ImportedSkeletonConfig
 from keras_simplepose.flags import run_command, warn
 
 if TYPE_CHECKING:
-    from keras_simplepose.data.imports.importing import Imported
+    from keras_simplepose.data.imports.importing import Imported, ImportedSplit
+
+VALIDATION_SPLITS = ("val", "valid", "validation", "test")
 
 DESCRIPTION = """Imports exports of Label Studio, CVAT, Roboflow and Ultralytics YOLO-pose.
 
@@ -46,16 +49,24 @@ def main(config: ImportConfig, skeleton_config: ImportedSkeletonConfig) -> None:
 
 
 def _next_commands(done: "Imported") -> list[str]:
-    """What to do with the first split."""
-    first = done.splits[0]
-    images = first.split.folder or "FOLDER_OF_THE_IMAGES"
+    """What to do with the split to train on, and the one to validate on if there is one."""
+    by_name = {each.split.name: each for each in done.splits}
+    first = by_name.get("train", done.splits[0])
+    other = next((by_name[name] for name in VALIDATION_SPLITS if name in by_name and by_name[name] is not first), None)
+    skeleton = f"--skeleton={shlex.quote(done.skeleton_path)}"
     turned = " --orientation=displayed" if done.export.turned else ""
-    files = f"--annotations={first.path} --images={images} --skeleton={done.skeleton_path}"
+    validation = f" {_files(other, 'validation_')}{turned}" if other else ""
     return [
-        f"python -m keras_simplepose.check {files} --output=examined",
-        f"python -m keras_simplepose.prepare {files} --output=prepared{turned}",
-        f"python -m keras_simplepose.train --prepared=prepared --skeleton={done.skeleton_path} --workdir=run",
+        f"python -m keras_simplepose.check {_files(first)} {skeleton} --output=examined",
+        f"python -m keras_simplepose.prepare {_files(first)} {skeleton} --output=prepared{turned}",
+        f"python -m keras_simplepose.train --prepared=prepared {skeleton}{validation} --workdir=run",
     ]
+
+
+def _files(split: "ImportedSplit", kind: str = "") -> str:
+    """The flags that name a split's annotations and images."""
+    images = str(split.split.folder or "FOLDER_OF_THE_IMAGES")
+    return f"--{kind}annotations={shlex.quote(str(split.path))} --{kind}images={shlex.quote(images)}"
 
 
 if __name__ == "__main__":

@@ -13,17 +13,20 @@ from keras_simplepose.config import ImportConfig, ImportedSkeletonConfig
 
 
 def test_the_command_says_what_it_took_left_out_wrote_and_what_comes_next(tmp_path, capsys):
-    folder = write_yolo(tmp_path / "export", {"train": pictures(0)}, names=False)
+    folder = write_yolo(tmp_path / "an export", {"train": pictures(0), "val": pictures(1)}, names=False)
     (folder / "labels" / "train" / "lost.txt").write_text("0" + " .5" * 22 + "\n")
     import_data.main(ImportConfig(input=str(folder), output=str(tmp_path / "out")), ImportedSkeletonConfig())
     printed = capsys.readouterr()
     assert "train     3 images, 3 persons, " in printed.out
-    assert re.search(r"left out: 1 label files of no image that a split names; the first: \S+lost\.txt", printed.out)
+    assert re.search(r"left out: 1 label files of no image that a split names; the first: .+lost\.txt", printed.out)
     assert "note: 3 areas estimated from boxes" in printed.out
     assert f"written   {tmp_path / 'out' / 'train.json'}" in printed.out
     assert "warning: the export has no names of keypoints" in printed.err
     for name in ("check", "prepare", "train"):
         assert f"python -m keras_simplepose.{name} " in printed.out
+    words = shlex.split(printed.out.splitlines()[-1])
+    assert f"--validation_annotations={tmp_path / 'out' / 'val.json'}" in words
+    assert f"--validation_images={folder / 'images' / 'val'}" in words
 
 
 @pytest.mark.slow
