@@ -252,14 +252,14 @@ def read_manifest(folder: str | Path) -> Manifest:
     for shard in manifest.shards:
         size = (folder / shard.name).stat().st_size if (folder / shard.name).is_file() else None
         if size != shard.bytes:
-            fault = "is missing" if size is None else f"has {size} bytes instead of {shard.bytes}"
+            fault = "is missing" if size is None else f"has {size} bytes instead of {shown(shard.bytes)}"
             raise UserError(f"{folder / shard.name}: {fault}; prepare the set anew")
     if manifest.count != sum(shard.count for shard in manifest.shards) or manifest.count < 1:
         raise UserError(f"{path}: is damaged (its counts disagree); prepare the set anew")
     for shard in manifest.shards:
         count = record_count(folder / shard.name)
         if count != shard.count:
-            fault = "is damaged" if count is None else f"holds {count} persons, its manifest says {shard.count}"
+            fault = "is damaged" if count is None else f"holds {count} persons, its manifest says {shown(shard.count)}"
             raise UserError(f"{folder / shard.name}: {fault}; prepare the set anew")
     return manifest
 

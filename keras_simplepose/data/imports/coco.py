@@ -107,7 +107,9 @@ def _edges(values: Any, count: int, where: str) -> tuple[tuple[int, int], ...]:
         if not isinstance(pair, list) or len(pair) != 2 or not all(type(each) is int for each in pair):
             raise UserError(f"{where}: skeleton holds {shown(pair)}; it must hold pairs of keypoints")
         if not all(1 <= each <= count for each in pair) or pair[0] == pair[1]:
-            raise UserError(f"{where}: skeleton holds {pair}; it must hold pairs of different keypoints, 1 to {count}")
+            raise UserError(
+                f"{where}: skeleton holds {shown(pair)}; it must hold pairs of different keypoints, 1 to {count}"
+            )
         edges.append((pair[0] - 1, pair[1] - 1))
     return tuple(edges)
 
