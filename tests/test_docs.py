@@ -36,8 +36,8 @@ PAGES = [path for path in PAGES if "{include}" not in path.read_text()]
 NAMES = [str(path.relative_to(ROOT)) for path in PAGES]
 # What a block may need that no test has.
 NEEDS = {
-    "COCO", "MPII", "PoseTrack", "GPUs", "several machines", "a cluster", "Docker", "network", "Android", "a browser",
-    "minutes", "a fresh environment", "an annotated film", "the extra docs", "the extra openvino", "a checkout",
+    "COCO", "MPII", "PoseTrack", "several machines", "a cluster", "Docker", "network", "Android", "a browser",
+    "minutes", "a fresh environment", "an annotated film", "the extra docs", "the extra openvino",
 }  # fmt: skip
 CODE = {"sh", "bash", "python", "kotlin", "html", "js"}  # Languages whose blocks do something.
 MARKS = {"runs", "runs slowly", "with", "status", "run by", "needs", "file"}
