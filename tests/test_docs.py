@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from media_files import write_video
-from stand_ins import SPEC, tiny_network
+from small_runs import tiny_network
 
 from keras_simplepose import save_model
 from keras_simplepose.data.synthetic.scenes import make_synthetic_dataset
@@ -163,7 +163,7 @@ def stand_ins(tmp_path_factory):
     for film in ("walk.mp4", "street.mp4"):
         write_video(folder / film, 3, size=(120, 160))
     (folder / "runs" / "r50").mkdir(parents=True)
-    save_model(tiny_network(SPEC), folder / "pose.keras")
+    save_model(tiny_network(), folder / "pose.keras")
     shutil.copy(folder / "pose.keras", folder / "runs" / "r50" / "best.keras")
     return folder
 
