@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 
 from keras_simplepose.config import AugmentationConfig
 from keras_simplepose.core.skeletons import Skeleton, skeleton_from_dict
@@ -302,9 +303,11 @@ def damaged_shard(folder: Path, manifest: Manifest) -> str:
         count = 0
         try:
             for record in tf.data.TFRecordDataset(str(folder / shard.name)):
+                # First by protobuf: TensorFlow quotes what it cannot parse, and such an error has ended the process.
+                tf.train.Example.FromString(record.numpy())
                 parse(record, keypoints, largest)
                 count += 1
-        except (tf.errors.OpError, UnicodeDecodeError):  # The latter where the message quotes bytes that are no text.
+        except (tf.errors.OpError, DecodeError, UnicodeDecodeError):  # The last: of a message that is no text.
             return f"{folder / shard.name}: record {count + 1} of {shard.count} is damaged"
     return ""
 

@@ -59,7 +59,7 @@ def run(config, **options):
 def examples_of(folder):
     manifest = read_manifest(folder)
     files = [str(folder / shard.name) for shard in manifest.shards]
-    return [parse(text, 17) for text in tf.data.TFRecordDataset(files)]
+    return [parse(text, 17, manifest.settings.size) for text in tf.data.TFRecordDataset(files)]
 
 
 def test_every_person_is_written_once(tmp_path):
