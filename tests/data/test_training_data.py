@@ -4,6 +4,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -83,7 +84,9 @@ def test_servers_of_data_give_the_same_batches(folder):
     second = tf.data.experimental.service.WorkerServer(config)
     batches, _ = training_dataset(source, BATCH, AUGMENTATION, 5, 100, 0, addresses[:1])
     with pytest.raises(UserError, match="of other steps than asked for"), damage_named(source, is_served=True):
-        list(batches.take(20))
+        for _ in range(100):  # The dispatcher hears of a worker some time after it was made.
+            list(batches.take(20))
+            time.sleep(0.1)
     del second
 
 
