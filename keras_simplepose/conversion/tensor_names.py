@@ -16,7 +16,7 @@ from keras import layers
 from keras_simplepose.models.backbones.mobilenet import BLOCKS
 from keras_simplepose.utils.errors import UserError
 
-HEAD_PREFIXES = ("deconv_layers.", "final_layer.")
+HEAD_PREFIXES = ("deconv_layers.", "skip_layers.", "final_layer.")
 CLASSIFIER_PREFIXES = ("fc.", "classifier.")  # Of torchvision's ImageNet networks; a pose network has no use for them.
 BETWEEN_STACKS = "inters."  # Of mmpose's Hourglass; with one stack the block is there, but nothing goes through it.
 _LISTED = 20  # Names in an error message; the rest are counted.

@@ -51,8 +51,9 @@ def feature_difference(model, architecture, state):
 def test_features_are_torchvisions(backbone, alpha, tmp_path):
     architecture = Architecture(backbone, alpha)
     state = checkpoint(tmp_path / "a.pth", architecture)
-    model = build_pose_model(backbone, input_size=SIZE, alpha=alpha, deconv_filters=(8,), deconv_kernels=(4,))
-    head = {name: value for name, value in model_tensors(model).items() if name.startswith(("deconv", "final"))}
+    head = {"deconv_filters": (8,), "deconv_kernels": (4,), "skip_connections": True}
+    model = build_pose_model(backbone, input_size=SIZE, alpha=alpha, **head)
+    head = {name: value for name, value in model_tensors(model).items() if name.startswith(("deconv", "skip", "final"))}
     report = load_backbone_weights(model, tmp_path / "a.pth")
     tensors = [name for name in state if not name.endswith("num_batches_tracked")]
     assert f"{len(tensors)} tensors set" in report and f"{CLASSIFIERS[backbone]}.bias" in report
