@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 from exports import coco_tables, cvat_xml, label_studio_tasks, pictures, write_yolo
 from fuzzing import COUNTS, fuzz, huge_jpeg, jpeg
+from google.protobuf.message import DecodeError
 from hypothesis import strategies as st
 
 from keras_simplepose import config
@@ -269,8 +270,9 @@ def test_records_of_prepared_sets(count, tmp_path):
             content[place % len(content)] = byte
         content = bytes(content[: len(content) - cut % len(content)])
         try:
+            tf.train.Example.FromString(content)  # As the product: TensorFlow's error of it has ended a process.
             patch = {name: np.asarray(each) for name, each in parsed(tf.constant(content)).items()}
-        except (tf.errors.InvalidArgumentError, UnicodeDecodeError):
+        except (tf.errors.InvalidArgumentError, DecodeError, UnicodeDecodeError):
             if len(content) % 10 == 0:  # It costs a file.
                 with tf.io.TFRecordWriter(str(path)) as writer:
                     writer.write(record(**good))
