@@ -52,6 +52,12 @@ class EvaluationConfig:
         "move the mirrored heatmaps one column right before averaging [paper]; never with the codec udp",
         only_with=_each(NETWORK_RUNS, flip_test=True),
     )
+    decoding: Literal["model", "quarter_offset", "dark"] = option(
+        "model",
+        "how heatmaps are read: as the model's codec says, or by one that has the same frame: quarter_offset and dark "
+        "read each other's",
+        only_with=NETWORK_RUNS,
+    )
     keypoint_threshold: float = option(
         0.2, "heatmap maxima above this count in a pose's score [paper]", only_with=VALIDATION
     )

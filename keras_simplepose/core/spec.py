@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from keras_simplepose.core.arrays import Array
@@ -89,6 +89,22 @@ class PoseSpec:
             (size - less) / max(1, part - less) for size, part in zip(self.input_size, self.heatmap_size, strict=True)
         )
         return x, y
+
+    def decoded_by(self, codec: str) -> "PoseSpec":
+        """The specification with another codec, which reads maps that were drawn for this one.
+
+        Args:
+            codec: its name; "model" stands for the specification's own.
+
+        Raises:
+            UserError: it is unknown, or has another frame: sizes counted otherwise, or rows for maps.
+        """
+        if codec in ("model", self.codec):
+            return self
+        wanted, own = look_up("codec", codec, CODECS), CODECS[self.codec]
+        if (wanted.unit_length, wanted.distributions) != (own.unit_length, own.distributions):
+            raise UserError(f"decoding is {codec}, but the model's codec is {self.codec}, whose frame is another")
+        return replace(self, codec=codec)
 
     def crop_matrix(self, center: Array, crop_width: Array, degrees: Array = None, flip: Array = None) -> Array:
         """The affine [..., 2, 3] from image to crop pixels; arguments as `geometry.crop_matrix`."""

@@ -27,7 +27,7 @@ from keras_simplepose.exporting.proof import (
     with_precision,
 )
 from keras_simplepose.media.orientation import ImageReading, Orientation
-from keras_simplepose.models.stages import last_stage, pose_spec
+from keras_simplepose.models.stages import decoded_by, last_stage, pose_spec
 from keras_simplepose.prediction.exported_model import ArtefactMetadata, import_openvino
 from keras_simplepose.prediction.predictor import PosePredictor
 from keras_simplepose.utils.errors import UserError
@@ -77,7 +77,7 @@ def export(
         [output / name for name in (*_names(config, output), REPORT)],
         [*inputs, proof.proof_images, proof.proof_annotations],
     )
-    model = in_float32(last_stage(load_model(config.model)))
+    model = decoded_by(in_float32(last_stage(load_model(config.model))), protocol.decoding)
     is_new = not output.exists()
     try:
         output.mkdir(parents=True, exist_ok=True)

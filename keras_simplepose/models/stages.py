@@ -29,6 +29,28 @@ def pose_spec(model: keras.Model) -> PoseSpec:
     return next((layer.spec for layer in ends if len(ends) > 1 and layer.output is outputs[-1]), ends[-1].spec)
 
 
+def decoded_by(model: keras.Model, codec: str) -> keras.Model:
+    """The network whose maps are read by another codec, of the same weights; itself if it is its own.
+
+    Args:
+        model: a pose network.
+        codec: as `PoseSpec.decoded_by` takes it.
+
+    Raises:
+        UserError: the codec does not fit.
+    """
+    spec = pose_spec(model)
+    if spec.decoded_by(codec) == spec:
+        return model
+
+    def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
+        if not isinstance(layer, Heatmaps):
+            return layer
+        return Heatmaps(layer.spec.decoded_by(codec), name=layer.name)
+
+    return keras.models.clone_model(model, clone_function=clone)
+
+
 def stages(output: Any) -> list[Any]:
     """The heatmaps [B, h, w, K] of each stage, in order, of what a network gives: one, or several in a list."""
     return list(output) if isinstance(output, list | tuple) else [output]

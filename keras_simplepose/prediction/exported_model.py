@@ -109,7 +109,9 @@ def load_artefact(path: str | Path, config: EvaluationConfig | None = None) -> t
     loaders = {".tflite": _load_tflite, ".onnx": _load_onnx}
     metadata, signature = loaders.get(path.suffix, _load_saved_model)(path)
     if not metadata.decoded:
-        return _decoded(signature, metadata.spec, config or EvaluationConfig()), metadata.spec
+        config = config or EvaluationConfig()
+        spec = metadata.spec.decoded_by(config.decoding)
+        return _decoded(signature, spec, config), spec
     if config:
         _check_protocol(path, metadata, config)
 
@@ -123,6 +125,10 @@ def load_artefact(path: str | Path, config: EvaluationConfig | None = None) -> t
 def _check_protocol(path: Path, metadata: ArtefactMetadata, wanted: EvaluationConfig) -> None:
     """Refuses options that the artefact cannot follow: silently it would be another protocol's AP."""
     inside = metadata.protocol
+    if wanted.decoding not in ("model", metadata.spec.codec):
+        raise UserError(
+            f"{path} decodes inside, by {metadata.spec.codec}; export it anew with decoding {wanted.decoding}"
+        )
     names = ["flip_test", "flip_shift"] if metadata.spec.has_flip_shift else ["flip_test"]
     for name in names if inside.flip_test or wanted.flip_test else ():
         has, asked = getattr(inside, name), getattr(wanted, name)

@@ -84,7 +84,8 @@ class PosePredictor:
     @classmethod
     def from_model(cls, model: Any, config: EvaluationConfig | None = None) -> "PosePredictor":
         """A predictor for a Keras model; its weights are read at every call, so it may be in training."""
-        config, spec, model = config or EvaluationConfig(), pose_spec(model), last_stage(model)
+        config, model = config or EvaluationConfig(), last_stage(model)
+        spec = pose_spec(model).decoded_by(config.decoding)
         signature = [tf.TensorSpec((None, *spec.input_size, 3), tf.float32)]
 
         def network(crops: tf.Tensor) -> tf.Tensor:

@@ -54,6 +54,9 @@ COSTS: dict[str, Cost] = {
         "without it .8 less (.457 instead of .464): the mirrored maps lie .75 heatmap pixels off",
         "[here]",
     ),
+    "provenance.protocol.decoding": Cost(
+        "decoding", "see the codec of the network, which is the one that read the maps"
+    ),
     "provenance.protocol.keypoint_threshold": Cost(
         "keypoint threshold", "moves the scores of poses, so their order, and nothing else"
     ),

@@ -39,3 +39,11 @@ def test_a_missing_value_is_named(key):
 def test_a_wrong_value_is_refused(key, value):
     with pytest.raises(UserError, match="damaged"):
         PoseSpec.from_dict(SPEC.to_dict() | {key: value})
+
+
+def test_another_codec_of_the_same_frame_may_read_the_maps():
+    assert SPEC.decoded_by("dark").codec == "dark" and SPEC.decoded_by("model") is SPEC
+    assert SPEC.decoded_by("dark").decoded_by("quarter_offset") == SPEC
+    for codec in ("udp", "simcc"):
+        with pytest.raises(UserError, match=f"decoding is {codec}, but the model's codec is quarter_offset"):
+            SPEC.decoded_by(codec)

@@ -8,7 +8,14 @@ import pytest
 from export_models import random_crops, settled, small_model
 
 from keras_simplepose import UserError, build_pose_model, load_model, pose_spec, save_model
-from keras_simplepose.config import AugmentationConfig, ExportConfig, ModelConfig, PrepareConfig, ProofConfig
+from keras_simplepose.config import (
+    AugmentationConfig,
+    EvaluationConfig,
+    ExportConfig,
+    ModelConfig,
+    PrepareConfig,
+    ProofConfig,
+)
 from keras_simplepose.data.preparation import prepare
 from keras_simplepose.data.synthetic.scenes import make_synthetic_dataset
 from keras_simplepose.exporting import exporter
@@ -20,6 +27,7 @@ from keras_simplepose.exporting.saved_model import next_version
 from keras_simplepose.media.orientation import ImageReading
 from keras_simplepose.models.cpn import build_cpn
 from keras_simplepose.models.hourglass import build_hourglass
+from keras_simplepose.prediction.predictor import PosePredictor
 
 
 def test_the_report_holds_every_signature_within_its_limits(exported):
@@ -60,6 +68,17 @@ def test_every_codec_and_architecture_is_proven_in_every_format(name, tmp_path):
     assert {row.artefact for row in rows} == {"savedmodel/1", "pose_float32.tflite", "pose.onnx"}
     for row in rows:
         assert row.largest <= tolerance and row.score <= NOISE and row.compared > 0.4 * row.points, row
+
+
+@pytest.mark.slow
+def test_another_decoding_goes_into_the_artefact(tmp_path):
+    model = small_model()
+    save_model(model, tmp_path / "pose.keras")
+    config = ExportConfig(model=str(tmp_path / "pose.keras"), output=str(tmp_path / "out"), format=("tflite",))
+    protocol = EvaluationConfig(decoding="dark")
+    export(config, ProofConfig(proof_count=3, tolerance=0.4), protocol, show=lambda text: None)
+    exported = PosePredictor.load(tmp_path / "out" / "pose_float32.tflite")
+    assert exported.spec.codec == "dark" and pose_spec(model).codec == "quarter_offset"
 
 
 def test_variables_are_stored_once(exported):

@@ -157,7 +157,7 @@ def test_the_predictor_runs_every_artefact(exported, keras_predictor, name):
 
 
 @pytest.mark.parametrize("name", ["savedmodel", "pose_float32.tflite", "pose.onnx"])
-@pytest.mark.parametrize("flags", [{"flip_test": False}, {"flip_shift": False}])
+@pytest.mark.parametrize("flags", [{"flip_test": False}, {"flip_shift": False}, {"decoding": "dark"}])
 def test_flags_that_contradict_the_artefact_are_refused(exported, name, flags):
     with pytest.raises(UserError, match=next(iter(flags))):
         PosePredictor.load(exported / "exported" / name, EvaluationConfig(**flags))

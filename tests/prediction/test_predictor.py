@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import cv2
 import keras
 import numpy as np
@@ -15,6 +17,7 @@ from keras_simplepose.prediction.predictor import PosePredictor
 from keras_simplepose.utils.errors import UserError
 
 SPEC = PoseSpec(COCO17, (64, 48), (16, 12), 2.0)
+CODECS = ("quarter_offset", "dark")
 RANDOM = np.random.default_rng(0)
 
 
@@ -204,3 +207,22 @@ def test_crops_of_real_photographs_are_the_releases(shared_data):
     if not oracles.OPENCV_IS_EXACT:
         pytest.skip(f"OpenCV {cv2.__version__} rounds places to 1/32 of a pixel: {np.mean(apart):.3f} of pixels differ")
     assert np.mean(apart) < 1e-3 and largest <= 1
+
+
+def test_heatmaps_are_read_by_the_codec_that_is_asked_for(network):
+    drawn = {
+        codec: keras.Model(network.input, Heatmaps(replace(SPEC, codec=codec))(network.output)) for codec in CODECS
+    }
+    image, found = photograph(), boxes(3)
+    for drawn_by, model in drawn.items():
+        for read_by, other in drawn.items():
+            predictor = PosePredictor.from_model(model, EvaluationConfig(decoding=read_by))
+            assert predictor.spec.codec == read_by
+            same(predictor(image, found), PosePredictor.from_model(other)(image, found), tolerance=0)
+        same(
+            PosePredictor.from_model(model)(image, found),
+            PosePredictor.from_model(model, EvaluationConfig(decoding=drawn_by))(image, found),
+            tolerance=0,
+        )
+    points = [PosePredictor.from_model(model)(image, found).keypoints for model in drawn.values()]
+    assert np.abs(points[0] - points[1]).max() > 0.1

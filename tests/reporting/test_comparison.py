@@ -42,6 +42,7 @@ METRICS = {
             "orientation": "auto",
             "flip_test": True,
             "flip_shift": True,
+            "decoding": "model",
             "keypoint_threshold": 0.2,
             "nms": "hard",
             "nms_threshold": 0.9,
