@@ -23,8 +23,8 @@ from keras_simplepose.utils.errors import UserError
 
 SUFFIX = ".npz"
 PIXEL_SCALE = 127.5  # Such files take pixels / 127.5 − 1.
-# The layers that `build_pose_model` puts after the backbone.
-_HEAD_PREFIXES = ("deconv_layers.", "skip_layers.", "final_layer")
+# The layers that `build_pose_model` and `build_cpn` put after the backbone.
+_HEAD_PREFIXES = ("deconv_layers.", "skip_layers.", "final_layer", "lateral.", "merge.", "global.", "refine.")
 _TENSOR_NAME = re.compile(r"(\d+)_(conv|depthwise)_(kernel|bias)")
 
 

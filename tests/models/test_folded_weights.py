@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from keras import layers
 
+from keras_simplepose.models.cpn import build_cpn
 from keras_simplepose.models.folded_weights import load_folded_weights, read_folded_weights
 from keras_simplepose.models.simple_baselines import build_pose_model
 from keras_simplepose.utils.errors import UserError
@@ -96,6 +97,15 @@ def test_the_function_is_the_files_in_inference_and_in_training(backbone, tensor
     assert all(
         np.array_equal(a, b) for a, b in zip(before, model.get_layer("deconv_layers.0").get_weights(), strict=True)
     )
+
+
+def test_another_architectures_head_is_left_alone(tensors, file):
+    model = build_cpn("mobilenetv2_bottleneck", alpha=0.35, input_size=SIZE, features=8)
+    convolution = model.get_layer("global.0.conv").get_weights()
+    load_folded_weights(model, file, [random_crops(4)])
+    layer = model.get_layer("block_16_project")
+    np.testing.assert_array_equal(layer.get_weights()[0], tensors["50_conv_kernel"].astype(np.float32))
+    np.testing.assert_array_equal(model.get_layer("global.0.conv").get_weights()[0], convolution[0])
 
 
 def test_a_channel_that_never_changes_is_safe(tensors, tmp_path):
