@@ -14,6 +14,7 @@ from keras_simplepose.core.skeletons import Skeleton, load_skeleton
 from keras_simplepose.core.spec import PoseSpec
 from keras_simplepose.models.backbones.registry import STRIDE, Normalization, get_backbone
 from keras_simplepose.models.backbones.resnet import BATCH_NORM_MOMENTUM, batch_norm
+from keras_simplepose.models.features import head_initializer
 from keras_simplepose.models.layers import Heatmaps, PixelNormalization, dtype_policy
 from keras_simplepose.models.pyramid import finer_features
 from keras_simplepose.utils.errors import UserError
@@ -122,7 +123,7 @@ def _pyramid(levels: list[Tensor], features: int) -> list[Tensor]:
 
 def _global_heatmaps(x: Tensor, keypoints: int, number: int) -> Tensor:
     x = _convolution(x, x.shape[-1], 1, f"global.{number}")
-    x = layers.Conv2D(keypoints, 3, padding="same", dtype="float32", name=f"global.{number}.final")(x)
+    x = _maps(x, keypoints, f"global.{number}.final")
     return _upsampled(x, 2 ** (LEVELS - 1 - number), f"global.{number}")
 
 
@@ -136,7 +137,14 @@ def _refined_heatmaps(pyramid: list[Tensor], keypoints: int) -> Tensor:
         joined.append(_upsampled(x, 2**coarseness, f"refine.{number}"))
     x = layers.Concatenate(name="refine.join")(joined)
     x = _bottleneck(x, pyramid[0].shape[-1], "refine.last")
-    return layers.Conv2D(keypoints, 3, padding="same", dtype="float32", name="refine.final")(x)
+    return _maps(x, keypoints, "refine.final")
+
+
+def _maps(x: Tensor, keypoints: int, name: str) -> Tensor:
+    """Begun as the paper's head: maps of order 1 would cost the first hundreds of steps."""
+    return layers.Conv2D(
+        keypoints, 3, padding="same", dtype="float32", kernel_initializer=head_initializer(), name=name
+    )(x)
 
 
 def _bottleneck(x: Tensor, filters: int, name: str) -> Tensor:

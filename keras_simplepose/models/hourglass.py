@@ -13,6 +13,7 @@ from keras_simplepose.core.skeletons import Skeleton, load_skeleton
 from keras_simplepose.core.spec import PoseSpec
 from keras_simplepose.models.backbones.registry import Normalization
 from keras_simplepose.models.backbones.resnet import batch_norm
+from keras_simplepose.models.features import head_initializer
 from keras_simplepose.models.layers import Heatmaps, PixelNormalization, dtype_policy
 from keras_simplepose.utils.errors import UserError
 
@@ -88,7 +89,10 @@ def build_hourglass(
             name, last = f"stacks.{stack}", stack == stacks - 1
             y = _residual(_hourglass(x, DEPTH, f"{name}.hourglass"), features, f"{name}.residual")
             y = _activated(_convolution(y, features, 1, f"{name}.linear"), f"{name}.linear")
-            maps = layers.Conv2D(keypoints, 1, dtype="float32", name=f"{name}.heatmaps")(y)
+            # Begun as the paper's head: maps of order 1 would cost the first hundreds of steps.
+            maps = layers.Conv2D(
+                keypoints, 1, dtype="float32", kernel_initializer=head_initializer(), name=f"{name}.heatmaps"
+            )(y)
             outputs.append(Heatmaps(spec, name="heatmaps" if last else f"heatmaps.{stack}")(maps))
             if not last:
                 returned = _convolution(maps, features, 1, f"{name}.from_heatmaps")
