@@ -2,7 +2,6 @@
 
 import io
 import os
-import re
 import stat
 import warnings
 from dataclasses import dataclass
@@ -22,7 +21,15 @@ from keras_simplepose.media.orientation import (
     restore,
     turn,
 )
-from keras_simplepose.media.wholeness import JPEG, PNG, is_truncated, jpeg_segments, png_pixels
+from keras_simplepose.media.wholeness import (
+    JPEG,
+    PNG,
+    has_zeros_for_codes,
+    is_damage,
+    is_truncated,
+    jpeg_segments,
+    png_pixels,
+)
 from keras_simplepose.utils.errors import UserError
 
 # Larger images are refused by what their headers say: a small file can ask for gigabytes. 134 million, 400 MB in RGB.
@@ -37,9 +44,6 @@ _HEAD_BYTES = 32
 _HEIC_MISSING = "HEIC images need an extra; pip install 'keras_simplepose[heic]'"
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _EXIF_ORIENTATION = 0x0112
-# What libjpeg says of damaged pixels. A few stray bytes before a marker are what some cameras write, and cost none.
-_DAMAGES = ("Corrupt JPEG data", "Premature end of JPEG", "Invalid JPEG file structure", "Unsupported marker")
-_SURPLUS, _HARMLESS_SURPLUS = re.compile(r"(\d+) extraneous bytes"), 16
 
 
 @dataclass(frozen=True)
@@ -297,12 +301,13 @@ def _decode_jpeg(data: bytes, name: str) -> np.ndarray | None:
 
     OpenCV decodes what is damaged in the middle, greys and stripes, and only prints the library's warning.
     """
+    if has_zeros_for_codes(data):
+        raise UserError(f"{name}: the image is damaged (zeros in place of its data); fetch it anew")
     try:
         return simplejpeg.decode_jpeg(data, "RGB", strict=True)
     except ValueError as error:
         fault = str(error)
-    surplus = _SURPLUS.search(fault)
-    if fault.startswith(_DAMAGES) and not (surplus and int(surplus[1]) <= _HARMLESS_SURPLUS):
+    if is_damage(fault, data):
         raise UserError(f"{name}: the image is damaged ({fault[:80]}); fetch it anew")
     return None
 

@@ -1,9 +1,14 @@
+import re
+
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from keras_simplepose.media.images import decode_image, encode_jpeg, image_size, read_image
+from keras_simplepose.media.wholeness import jpeg_segments
 from keras_simplepose.utils.errors import UserError
 
 # Three flat colours side by side, each wide enough to be free of the neighbours' ringing in its middle.
@@ -176,7 +181,84 @@ def test_a_jpeg_that_is_damaged_in_the_middle_is_refused(tmp_path):
     for length in (2000, len(whole) - middle - 2):
         damaged = whole[:middle] + bytes(length) + whole[middle + length :]
         assert cv2.imdecode(np.frombuffer(damaged, np.uint8), cv2.IMREAD_COLOR) is not None
-        with pytest.raises(UserError, match=r"a\.jpg: the image is damaged \(Corrupt JPEG data"):
+        with pytest.raises(UserError, match=r"a\.jpg: the image is damaged \(zeros in place"):
             decode_image(damaged, "a.jpg")
-    stray = whole[:-2] + bytes(3) + whole[-2:]  # As some cameras write them.
-    np.testing.assert_array_equal(decode_image(stray, "a.jpg"), decode_image(whole, "a.jpg"))
+
+
+def scan_of(jpeg):
+    """Where the codes begin and end."""
+    *_, (_, place), (_, end) = jpeg_segments(jpeg)
+    return place + int.from_bytes(jpeg[place : place + 2]), end - 2
+
+
+def damaged_jpeg(jpeg, kind, random, length=64):
+    start, end = scan_of(jpeg)
+    place = int(random.integers(start, end - length))
+    if kind == "bit":
+        return jpeg[:place] + bytes([jpeg[place] ^ 1 << random.integers(8)]) + jpeg[place + 1 :]
+    other = {"zeros": bytes(length), "random": random.bytes(length), "cut": b""}[kind]
+    return jpeg[:place] + other + jpeg[place + length :]
+
+
+@pytest.mark.parametrize(("kind", "least"), [("zeros", 40), ("random", 18), ("cut", 25), ("bit", 3)])
+def test_how_much_damage_is_found(kind, least):
+    """Of 40 places; the figures of photographs stand in the documentation."""
+    random = np.random.default_rng(0)
+    jpegs = [encode_jpeg(cv2.GaussianBlur(textured(seed, (240, 320, 3)), (0, 0), 1.5), 80) for seed in range(4)]
+    found = 0
+    for number in range(40):
+        try:
+            decode_image(damaged_jpeg(jpegs[number % 4], kind, random), "a.jpg")
+        except UserError as error:
+            assert re.search("damaged|truncated", str(error))
+            found += 1
+    assert found >= least
+
+
+def test_bytes_left_over_are_damage_where_they_are_codes():
+    whole = encode_jpeg(textured(), 90)
+    expected = decode_image(whole, "a.jpg")
+    for stray in (bytes(16), b"\xff" * 16, b"\x5a", b"\x5a\x31", b"\xff\x00\xff"):  # As some cameras write them.
+        np.testing.assert_array_equal(decode_image(whole[:-2] + stray + whole[-2:], "a.jpg"), expected)
+    # libjpeg reads up to 7 bytes ahead and does not count them.
+    for codes in (bytes(range(1, 15)), bytes(10) + b"\x5a" * 4, bytes(24)):
+        with pytest.raises(UserError, match="extraneous bytes"):
+            decode_image(whole[:-2] + codes + whole[-2:], "a.jpg")
+
+
+def test_zeros_may_be_an_even_surface():
+    even = np.full((512, 512, 3), 90, np.uint8)
+    even[:8, :8] = textured(0, (8, 8, 3))
+    optimized = cv2.imencode(".jpg", even, [cv2.IMWRITE_JPEG_OPTIMIZE, 1])[1].tobytes()
+    assert bytes(200) in optimized
+    assert np.abs(decode_image(optimized, "a.jpg")[64:].astype(int) - 90).max() <= 1
+    start, _ = scan_of(whole := encode_jpeg(textured(), 90))
+    with pytest.raises(UserError, match="zeros in place of its data"):
+        decode_image(whole[: start + 100] + bytes(64) + whole[start + 164 :], "a.jpg")
+    comment = b"\xff\xfe" + (66).to_bytes(2) + bytes(64)  # Zeros that are no codes.
+    np.testing.assert_array_equal(decode_image(whole[:2] + comment + whole[2:], "a"), decode_image(whole, "a"))
+
+
+@given(
+    size=st.tuples(st.integers(1, 70), st.integers(1, 70)),
+    quality=st.integers(1, 100),
+    restarts=st.sampled_from([0, 1, 3]),
+    options=st.lists(st.sampled_from([cv2.IMWRITE_JPEG_OPTIMIZE, cv2.IMWRITE_JPEG_PROGRESSIVE]), unique=True),
+    sampling=st.sampled_from([0x411111, 0x221111, 0x211111, 0x111111]),
+    surface=st.sampled_from(["noise", "even", "dots", "steps", "grey"]),
+)
+@settings(max_examples=150, deadline=None)
+def test_healthy_jpegs_are_not_called_damaged(size, quality, restarts, options, sampling, surface):
+    image = np.random.default_rng(quality).integers(0, 256, (*size, 3), np.uint8)
+    if surface != "noise":
+        image[:] = 200
+    if surface == "dots":
+        image[::8, ::8] = 0
+    elif surface == "steps":
+        image[size[0] // 2 :] = 0
+    elif surface == "grey":
+        image = image[..., 0]
+    chosen = [value for option in options for value in (option, 1)]
+    chosen += [cv2.IMWRITE_JPEG_RST_INTERVAL, restarts, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling]
+    data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality, *chosen])[1].tobytes()
+    assert decode_image(data, "a.jpg").shape == (*size, 3)
