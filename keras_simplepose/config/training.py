@@ -153,6 +153,12 @@ class OptimizationConfig:
         "mse [paper]; labelled_mse: its mean over labelled keypoints only; ohkm: the last stage learns each person's "
         "hardest keypoints [CPN, CVPR 2018]; adaptive_wing [Wang et al., ICCV 2019]",
     )
+    occluded_weight: float = option(
+        1.0,
+        "what the loss of a keypoint labelled as occluded (v = 1) is multiplied with [paper: 1]",
+        minimum=0,
+        maximum=1,
+    )
     hard_keypoints: int = option(8, "how many keypoints are the hardest [CPN]", minimum=1, only_with={"loss": "ohkm"})
     learning_rate: float = option(1e-3, "of Adam, at the start [paper]", above=0)
     schedule: Literal["steps", "cosine"] = option("steps", "steps: × drop_factor at drop_epochs; cosine: down to 0")

@@ -108,12 +108,12 @@ def half_body_crop(batch: dict[str, Any], half: Tensor, spec: PoseSpec, minimum:
         in either half, keeps the whole crop; one with too few in the drawn half gets the other.
     """
     upper = np.isin(np.arange(len(spec.skeleton.keypoints)), spec.skeleton.upper_body).astype(np.float32)
-    visible = batch["visible"]
-    wanted = ops.where(half[:, None] > 0, upper, 1 - upper) * visible
-    other = visible - wanted
+    labelled = ops.cast(batch["visible"] > 0, "float32")
+    wanted = ops.where(half[:, None] > 0, upper, 1 - upper) * labelled
+    other = labelled - wanted
     wanted = ops.where(ops.sum(wanted, axis=1, keepdims=True) >= HALF_BODY_LEAST, wanted, other)
     center, crop_width = points_to_crop(batch["keypoints"], wanted, spec.input_size)
-    cut = ops.logical_and(ops.sum(wanted, axis=1) >= HALF_BODY_LEAST, ops.sum(visible, axis=1) >= minimum)
+    cut = ops.logical_and(ops.sum(wanted, axis=1) >= HALF_BODY_LEAST, ops.sum(labelled, axis=1) >= minimum)
     cut = ops.logical_and(ops.logical_and(cut, half != 0), crop_width > 1)
     return ops.where(cut[:, None], center, batch["center"]), ops.where(cut, crop_width, batch["crop_width"])
 
@@ -132,7 +132,7 @@ def apply_transformation(
 
     Returns:
         crops [B, H, W, 3] float32 RGB of 0–255, black outside the patch; keypoints [B, K, 2] float32 in crop pixels;
-        visible [B, K] float32, left and right swapped with the mirrored keypoints.
+        visible [B, K] float32 as given, left and right swapped with the mirrored keypoints.
     """
     height, width = spec.input_size
     center, crop_width = batch["center"], batch["crop_width"]
@@ -157,16 +157,17 @@ def training_batch(
     spec: PoseSpec,
     half_body_minimum: int = 0,
     appearance: Appearance | None = None,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Crops, target heatmaps and their weights for a batch of patches; arguments as `apply_transformation`.
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """What a batch of patches becomes for training; arguments as `apply_transformation`.
 
     What an appearance, if given, erases keeps its keypoints' targets.
 
     Returns:
-        crops [B, H, W, 3] float32; targets [B, h, w, K] float32; weights [B, K] float32.
+        crops [B, H, W, 3] float32; target heatmaps [B, h, w, K] float32; their weights [B, K] float32, 0 or 1; the
+        keypoints' flags [B, K] float32 as `Person.visible`, 0 as well where the weight is.
     """
     crops, keypoints, visible = apply_transformation(batch, transformation, spec, half_body_minimum)
     if appearance is not None:
         crops = apply_appearance(crops, appearance)
     targets, weights = codecs.encode(keypoints, visible, spec)
-    return crops, targets, weights
+    return crops, targets, weights, visible * weights

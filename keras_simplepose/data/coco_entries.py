@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_simplepose.data.categories import Category
 from keras_simplepose.data.fields import LARGEST, box_of, get, number
-from keras_simplepose.data.persons import Box, Ignored, ImageRecord, Person, area_of_box
+from keras_simplepose.data.persons import VISIBLE, Box, Ignored, ImageRecord, Person, area_of_box
 from keras_simplepose.utils.errors import UserError, shown
 
 # COCO's boxes are 1.27 times as wide and 1.20 times as high as the extent of 12 or more labelled keypoints (medians).
@@ -102,8 +102,10 @@ class EntryReader:
         if stated is not None and stated != int(labelled.sum()):
             self.notes["num_keypoints that are not the number of labelled keypoints"] += 1
         if self.category.order:
-            table, labelled = table[list(self.category.order)], labelled[list(self.category.order)]
-        return table[:, :2].astype(np.float32), labelled.astype(np.float32)
+            table = table[list(self.category.order)]
+        # Labelled stays labelled, whatever number says so.
+        flags = np.clip(np.ceil(table[:, 2]), 0, VISIBLE)
+        return table[:, :2].astype(np.float32), flags.astype(np.float32)
 
     def _box(self, entry: Mapping[str, Any], labelled: np.ndarray, where: str) -> Box | None:
         """The box, as annotated or from the labelled keypoints [L, 2]; None: it cannot be told."""

@@ -96,6 +96,7 @@ def _read_entry(entry: Any, where: str) -> tuple[str, Box, np.ndarray, np.ndarra
         raise UserError(f"{where}: joints_vis holds a negative number")
     side = PIXELS_PER_SCALE * scale
     box = (x - 1 - side / 2, y + CENTER_SHIFT * scale - 1 - side / 2, side, side)
+    # Its numbers say only whether a joint is labelled.
     return name, box, keypoints - 1, (visible > 0).astype(np.float32)
 
 

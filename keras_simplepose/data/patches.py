@@ -120,7 +120,7 @@ class Patch:
         image: [h, w, 3] uint8 RGB, h and w ≤ P. What the P×P square holds beyond it, right and below, is black.
         matrix: [2, 3] float32, image pixels → patch pixels.
         keypoints: [K, 2] float32 (x, y).
-        visible: [K] float32, 1 where labelled, else 0.
+        visible: [K] float32, as `Person.visible`.
         center: [2] float32 (x, y) of the plain crop.
         crop_width: of the plain crop, padding included.
     """
@@ -137,12 +137,13 @@ def half_body_crops(
     keypoints: np.ndarray, visible: np.ndarray, settings: PatchSettings
 ) -> list[tuple[np.ndarray, float]]:
     """The crops half-body augmentation may choose for a person: (centre [2], crop width) each, none to two."""
-    if not settings.upper_body or visible.sum() < settings.half_body_minimum:
+    labelled = visible > 0
+    if not settings.upper_body or labelled.sum() < settings.half_body_minimum:
         return []
-    upper = np.isin(np.arange(len(visible)), settings.upper_body)
+    upper = np.isin(np.arange(len(labelled)), settings.upper_body)
     crops = []
     for half in (upper, ~upper):
-        selected = visible * half
+        selected = labelled & half
         if selected.any():
             center, crop_width = points_to_crop(keypoints, selected, settings.input_size)
             crops.append((center, float(crop_width)))

@@ -8,6 +8,7 @@ import numpy as np
 
 Box = tuple[float, float, float, float]
 
+OCCLUDED, VISIBLE = 1.0, 2.0  # COCO's v of labelled keypoints.
 PERSON_CATEGORY = 1  # Of persons in COCO, and where a file says nothing of categories.
 
 # Files without segmentation (CrowdPose, AI Challenger) state no area; CrowdPose's evaluation takes this share of w·h.
@@ -55,7 +56,8 @@ class Person:
         annotation_id: its own identifier.
         box: (x, y, width, height) in image pixels, clipped to the image if COCO's.
         keypoints: [K, 2] float32 (x, y) in image pixels; (0, 0), usually, where not labelled.
-        visible: [K] float32, 1 where labelled (visible or occluded), else 0.
+        visible: [K] float32, COCO's v: 0 not labelled, 1 occluded, 2 visible; 1 where labelled, of a set that does not
+            tell (`PersonSet.tells_occlusion`).
         area: of the person in square pixels, as OKS takes it.
     """
 
@@ -132,6 +134,11 @@ class PersonSet:
     notes: Mapping[str, int] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     only_category: bool = True
+
+    @property
+    def tells_occlusion(self) -> bool:
+        """Whether occluded keypoints are told from visible ones; MPII's and PoseTrack's flags are 0 and 1 only."""
+        return any((person.visible == VISIBLE).any() for person in self.persons)
 
     def by_image(self) -> dict[int, list[Person]]:
         """Persons by image id, in the order their images first occur; images without persons are absent."""

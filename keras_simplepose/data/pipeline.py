@@ -49,6 +49,11 @@ class PatchSource(Protocol):
         """Of the patches, whose size is P."""
         ...
 
+    @property
+    def tells_occlusion(self) -> bool:
+        """As `PersonSet.tells_occlusion`."""
+        ...
+
     def summary(self) -> str:
         """One line on the persons and on what was left out, as `PersonSet.summary`."""
 
@@ -90,6 +95,11 @@ class PreparedSource:
     def settings(self) -> PatchSettings:
         """Of the patches."""
         return self.manifest.settings
+
+    @property
+    def tells_occlusion(self) -> bool:
+        """What the manifest says of the keypoints' flags."""
+        return self.manifest.tells_occlusion
 
     def summary(self) -> str:
         """What the manifest says of the annotations."""
@@ -142,6 +152,11 @@ class ImageSource:
     def count(self) -> int:
         """The number of persons."""
         return len(self.persons.persons)
+
+    @property
+    def tells_occlusion(self) -> bool:
+        """What the annotations' flags are."""
+        return self.persons.tells_occlusion
 
     def summary(self) -> str:
         """What the annotations hold."""

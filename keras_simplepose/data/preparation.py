@@ -93,6 +93,7 @@ def prepare(
             left_out=persons.left_out,
             notes=persons.notes,
             remarks=persons.remarks,
+            tells_occlusion=persons.tells_occlusion,
             skeleton=skeleton.to_dict(),
             settings=settings,
             augmentation=asdict(augmentation),

@@ -61,8 +61,9 @@ def parse(serialized: tf.Tensor, keypoint_count: int, largest: int) -> dict[str,
         largest: P, the most pixels of a side.
 
     Returns:
-        "image" [h, w, 3] uint8 RGB, h and w ≤ P; "keypoints" [K, 2] float32 (x, y) and "visible" [K] float32; "center"
-        [2] and "crop_width" [] float32 of the plain crop, all in patch pixels; "index" [] int64, the annotation's id.
+        "image" [h, w, 3] uint8 RGB, h and w ≤ P; "keypoints" [K, 2] float32 (x, y) and "visible" [K] float32, as
+        `Person.visible`; "center" [2] and "crop_width" [] float32 of the plain crop, all in patch pixels; "index" []
+        int64, the annotation's id.
     """
     shapes = {"keypoints": (keypoint_count, 2), "visible": (keypoint_count,), "center": (2,), "crop_width": ()}
     features = {name: tf.io.FixedLenFeature(shape, tf.float32) for name, shape in shapes.items()}
@@ -119,6 +120,7 @@ class Manifest:
         seed: of the order.
         notes: values of annotations that were estimated or put right, by what was done.
         remarks: what was done about the keypoints' order, if anything.
+        tells_occlusion: as `PersonSet.tells_occlusion`; sets of earlier versions do not.
         format_version: of this manifest and the examples.
     """
 
@@ -135,6 +137,7 @@ class Manifest:
     seed: int
     notes: Mapping[str, int] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+    tells_occlusion: bool = False
     format_version: int = FORMAT_VERSION
 
     @property
@@ -144,7 +147,10 @@ class Manifest:
 
     def to_dict(self) -> dict[str, Any]:
         """The manifest as JSON-serialisable values."""
-        return asdict(self) | {"settings": self.settings.to_dict()}
+        values = asdict(self) | {"settings": self.settings.to_dict()}
+        if not self.tells_occlusion:  # As in earlier versions, so that their sets keep their fingerprints.
+            del values["tells_occlusion"]
+        return values
 
     def summary(self) -> str:
         """One line, as `PersonSet.summary`."""
@@ -277,6 +283,8 @@ def _check_types(manifest: Manifest) -> None:
                 raise TypeError(f"a shard has {shown(value)}")
     if type(manifest.count) is not int or type(manifest.seed) is not int:
         raise TypeError(f"its count is {shown(manifest.count)}, its seed {shown(manifest.seed)}")
+    if type(manifest.tells_occlusion) is not bool:
+        raise TypeError(f"its tells_occlusion is {shown(manifest.tells_occlusion)}")
     for table in (manifest.left_out, manifest.notes):
         if not isinstance(table, Mapping) or not all(type(number) is int for number in table.values()):
             raise TypeError(f"it counts {shown(table)}")

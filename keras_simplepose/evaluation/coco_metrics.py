@@ -105,7 +105,7 @@ def _truth_entries(persons: PersonSet, numbers: Mapping[int, int], count: int) -
                 "category_id": PERSON_CATEGORY,
                 "bbox": list(each.box),
                 "area": each.area,
-                "keypoints": np.column_stack([each.keypoints, each.visible]).ravel().tolist(),
+                "keypoints": np.column_stack([each.keypoints, each.visible > 0]).ravel().tolist(),
                 "num_keypoints": 0 if isinstance(each, Ignored) else int((each.visible > 0).sum()),
                 "iscrowd": int(isinstance(each, Ignored) and each.crowd),
                 "place": place,

@@ -1,6 +1,6 @@
 """The training losses of poses by name, the heatmap PCK shown beside them, and those of a person detector.
 
-A new one is a function of heatmaps, targets and weights, as `keypoint_mse`, and a line in `LOSSES`.
+A new one is a function of heatmaps, targets, weights and factors, as `keypoint_mse`, and a line in `LOSSES`.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ WING_ALPHA, WING_OMEGA, WING_EPSILON, WING_THETA = 2.1, 14.0, 1.0, 0.5
 PCK_DISTANCE = 0.5  # Of a tenth of the heatmap along each axis (paper's release, `accuracy`).
 
 
-def keypoint_mse(predictions: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+def keypoint_mse(predictions: Tensor, targets: Tensor, weights: Tensor, factors: Tensor | None = None) -> Tensor:
     """Half the mean squared error between weighted heatmaps, per example.
 
     The mean over the batch equals the release's loss: its divisor is all heatmap pixels, not those of visible joints.
@@ -24,24 +24,27 @@ def keypoint_mse(predictions: Tensor, targets: Tensor, weights: Tensor) -> Tenso
     Args:
         predictions: [B, h, w, K] float32.
         targets: [B, h, w, K] float32.
-        weights: [B, K] float32.
+        weights: [B, K] float32, 0 for the keypoints that do not count, else 1.
+        factors: [B, K] float32, what the loss of each is multiplied with; None: 1.
 
     Returns:
         [B] float32.
     """
-    return ops.mean(_each_keypoint(predictions, targets, weights), axis=1)
+    return ops.mean(_each_keypoint(predictions, targets, weights, factors), axis=1)
 
 
-def labelled_mse(predictions: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+def labelled_mse(predictions: Tensor, targets: Tensor, weights: Tensor, factors: Tensor | None = None) -> Tensor:
     """As `keypoint_mse`, but the mean over the keypoints that have weight: a person with few counts no less.
 
     0 for an example without any.
     """
     count = ops.sum(ops.cast(weights > 0, "float32"), axis=1)
-    return ops.sum(_each_keypoint(predictions, targets, weights), axis=1) / ops.maximum(count, 1.0)
+    return ops.sum(_each_keypoint(predictions, targets, weights, factors), axis=1) / ops.maximum(count, 1.0)
 
 
-def hard_keypoint_mse(predictions: Tensor, targets: Tensor, weights: Tensor, count: int = HARD_KEYPOINTS) -> Tensor:
+def hard_keypoint_mse(
+    predictions: Tensor, targets: Tensor, weights: Tensor, factors: Tensor | None = None, count: int = HARD_KEYPOINTS
+) -> Tensor:
     """As `keypoint_mse`, but the mean over the `count` keypoints that cost most: online hard keypoint mining.
 
     Example:
@@ -50,11 +53,11 @@ def hard_keypoint_mse(predictions: Tensor, targets: Tensor, weights: Tensor, cou
         >>> float(hard_keypoint_mse(heatmaps, 0 * heatmaps, np.ones((1, 3), "float32"), count=2)[0])
         3.0
     """
-    losses = _each_keypoint(predictions, targets, weights)
+    losses = _each_keypoint(predictions, targets, weights, factors)
     return ops.mean(ops.top_k(losses, min(count, losses.shape[-1]))[0], axis=1)
 
 
-def adaptive_wing(predictions: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+def adaptive_wing(predictions: Tensor, targets: Tensor, weights: Tensor, factors: Tensor | None = None) -> Tensor:
     """The adaptive wing loss: as steep for small errors as for large ones near a Gaussian's top, flat far from it.
 
     Arguments and result as `keypoint_mse`.
@@ -69,11 +72,14 @@ def adaptive_wing(predictions: Tensor, targets: Tensor, weights: Tensor) -> Tens
     near = ops.where(error < WING_THETA, ops.maximum(error, 1e-7), WING_THETA)
     inner = WING_OMEGA * ops.log1p((near / WING_EPSILON) ** power)
     outer = slope * (error - WING_THETA) + WING_OMEGA * ops.log1p(edge)
-    return ops.mean(ops.where(error < WING_THETA, inner, outer), axis=(1, 2, 3))
+    losses = ops.where(error < WING_THETA, inner, outer)
+    if factors is not None:
+        losses = losses * factors[:, None, None, :]
+    return ops.mean(losses, axis=(1, 2, 3))
 
 
 def distribution_divergence(
-    predictions: Tensor, targets: Tensor, weights: Tensor, input_size: tuple[int, int]
+    predictions: Tensor, targets: Tensor, weights: Tensor, factors: Tensor | None = None, *, input_size: tuple[int, int]
 ) -> Tensor:
     """The Kullback–Leibler divergence of predicted rows from the labels, in nats, the mean over axes and keypoints.
 
@@ -81,12 +87,15 @@ def distribution_divergence(
         predictions: [B, 1, 2 W + 2 H, K] float32 rows as the codec simcc has them; their scale cancels out.
         targets: likewise.
         weights: [B, K] float32.
+        factors: as `keypoint_mse`.
         input_size: (H, W).
 
     Returns:
         [B] float32.
     """
     losses = []
+    if factors is not None:
+        weights = weights * factors
     for predicted, label in zip(parts(predictions, input_size), parts(targets, input_size), strict=True):
         predicted, label = (
             value / ops.maximum(ops.sum(value, axis=2, keepdims=True), LEAST_PROBABILITY)
@@ -110,14 +119,15 @@ def distribution_pck(
     return ops.sum(right), ops.sum(weights)
 
 
-def _each_keypoint(predictions: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-    """[B, K]: half the mean squared error of each keypoint's weighted heatmap."""
+def _each_keypoint(predictions: Tensor, targets: Tensor, weights: Tensor, factors: Tensor | None) -> Tensor:
+    """[B, K]: half the mean squared error of each keypoint's weighted heatmap, times its factor."""
     difference = (ops.cast(predictions, "float32") - targets) * weights[:, None, None, :]
-    return 0.5 * ops.mean(ops.square(difference), axis=(1, 2))
+    losses = 0.5 * ops.mean(ops.square(difference), axis=(1, 2))
+    return losses if factors is None else losses * factors
 
 
 LEAST_PROBABILITY = 1e-30  # What a logarithm is taken of at least.
-Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
+Loss = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
 LOSSES: dict[str, Loss] = {
     "mse": keypoint_mse,
     "labelled_mse": labelled_mse,

@@ -25,11 +25,11 @@ _FAINT = 0.2  # Predicted points below this do not count in a pose's score; they
 
 def truth_poses(persons: Sequence[Person], skeleton: Skeleton) -> Poses:
     """Annotated persons as poses of score 1, their labelled keypoints only."""
-    visible = np.array([each.visible for each in persons], np.float32).reshape(len(persons), len(skeleton.keypoints))
-    points = np.array([each.keypoints for each in persons], np.float32).reshape(*visible.shape, 2)
+    labelled = np.array([each.visible > 0 for each in persons], bool).reshape(len(persons), len(skeleton.keypoints))
+    points = np.array([each.keypoints for each in persons], np.float32).reshape(*labelled.shape, 2)
     boxes = np.array([each.box for each in persons], np.float32).reshape(-1, 4)
-    keypoints = np.concatenate([points, visible[..., None]], axis=2)
-    return Poses(keypoints, np.ones(len(persons), np.float32), boxes, visible > 0, skeleton)
+    keypoints = np.concatenate([points, labelled[..., None].astype(np.float32)], axis=2)
+    return Poses(keypoints, np.ones(len(persons), np.float32), boxes, labelled, skeleton)
 
 
 def result_poses(results: Sequence[dict[str, Any]], skeleton: Skeleton) -> Poses:

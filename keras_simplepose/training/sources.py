@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from keras_simplepose.config import TrainingConfig, TrainingDataConfig
+from keras_simplepose.config import OptimizationConfig, TrainingConfig, TrainingDataConfig
 from keras_simplepose.core.spec import PoseSpec
 from keras_simplepose.data.annotations import load_annotations
 from keras_simplepose.data.patches import PatchSettings
@@ -36,6 +36,24 @@ def training_source(config: TrainingConfig, spec: PoseSpec) -> PatchSource:
     if batch_size > source.count:
         raise UserError(f"batch_size is {batch_size}, but there are only {source.count} persons to train on")
     return source
+
+
+def check_flags(source: PatchSource, config: TrainingConfig) -> None:
+    """Checks that the keypoints' flags tell occluded ones from visible ones where an option needs that.
+
+    Raises:
+        UserError: naming the option and what to do.
+    """
+    if config.optimization.occluded_weight == OptimizationConfig.occluded_weight or source.tells_occlusion:
+        return
+    option = "occluded_weight"
+    what = f"{option} needs keypoints that are told to be visible (v = 2), and {source.folder}"
+    if isinstance(source, PreparedSource):
+        raise UserError(
+            f"{what} holds none: it was prepared by an earlier version, or from annotations without; prepare it anew "
+            "from annotations that have v = 2"
+        )
+    raise UserError(f"{what} has none in its annotations; leave the option out, or take annotations that have v = 2")
 
 
 def _patch_source(config: TrainingConfig, spec: PoseSpec) -> PatchSource:

@@ -29,7 +29,7 @@ from keras_simplepose.training.optimizers import PyTorchAdam
 from keras_simplepose.training.run_options import Interval, check_options, options_of
 from keras_simplepose.training.run_state import RunState, go_on, identity_of, locked
 from keras_simplepose.training.schedule import TrainingSchedule
-from keras_simplepose.training.sources import damage_named, training_source, validation_source
+from keras_simplepose.training.sources import check_flags, damage_named, training_source, validation_source
 from keras_simplepose.training.training_model import TrainingModel
 from keras_simplepose.utils.errors import UserError
 from keras_simplepose.utils.signals import StopRequest
@@ -94,6 +94,8 @@ def _train(config: TrainingConfig, workdir: Path) -> TrainingResult:
         trainer = TrainingModel(network, _half_body_minimum(config.augmentation), optimization, teacher)
     source = training_source(config, trainer.spec)
     validation = validation_source(config.data, trainer.spec)
+    for each in filter(None, (source, validation)):
+        check_flags(each, config)
     print(f"training annotations: {source.summary()}")
     if validation:
         print(f"validation annotations: {validation.summary()}")

@@ -12,6 +12,7 @@ from keras_simplepose.core.arrays import Tensor
 from keras_simplepose.core.spec import PoseSpec
 from keras_simplepose.data.appearance import Appearance
 from keras_simplepose.data.augment import Transformation, training_batch
+from keras_simplepose.data.persons import OCCLUDED
 from keras_simplepose.models.losses import (
     LOSSES,
     Loss,
@@ -46,8 +47,8 @@ class TrainingModel(keras.Model):
         Args:
             network: from crops to heatmaps, or to a list of them, one for each stage, which all learn the targets.
             half_body_minimum: `AugmentationConfig.half_body_minimum` if such crops are drawn, else 0.
-            optimization: of which the loss, the accumulation, the weights' average and the teacher's share are the
-                step's.
+            optimization: of which the loss and its weights, the accumulation, the weights' average and the teacher's
+                share are the step's.
             teacher: another network with heatmaps of the same kind, which are learnt beside the labels; it stays as it
                 is, and is no part of what a checkpoint holds.
 
@@ -65,7 +66,7 @@ class TrainingModel(keras.Model):
         self.pck = heatmap_pck
         if self.spec.distributions:
             self.pck = functools.partial(distribution_pck, input_size=self.spec.input_size)
-        self.accumulation_steps = optimization.accumulation_steps
+        self.accumulation_steps, self.occluded_weight = optimization.accumulation_steps, optimization.occluded_weight
         self.teacher_weight = optimization.teacher_weight if teacher else 0.0
         # A closure, since Keras would take a network among the attributes for a part of this one.
         self.taught = (lambda crops: stages(teacher(crops, training=False))[-1]) if teacher else None
@@ -91,11 +92,11 @@ class TrainingModel(keras.Model):
 
     def _training_batch(
         self, patches: dict[str, Any], drawn: dict[str, Any], look: dict[str, Any]
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         return training_batch(patches, Transformation(**drawn), self.spec, self.half_body_minimum, Appearance(**look))
 
-    def make_batch(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
-        """Crops, targets and weights of a batch of the pipeline; see `data.augment.training_batch`."""
+    def make_batch(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Crops, targets, weights and flags of a batch of the pipeline; see `data.augment.training_batch`."""
         return self._make_batch(
             {name: batch[name] for name in PATCH_FIELDS},
             {name: batch[name] for name in TRANSFORMATION_FIELDS},
@@ -104,7 +105,7 @@ class TrainingModel(keras.Model):
 
     def draw(self, batch: dict[str, Any]) -> np.ndarray:
         """A picture [height, width, 3] uint8 of a batch's crops, with targets and predictions."""
-        crops, targets, weights = self.make_batch(batch)
+        crops, targets, weights, _ = self.make_batch(batch)
         heatmaps = self(crops, training=False)
         crops, targets, weights, heatmaps = map(np.asarray, (crops, targets, weights, heatmaps))
         return draw_examples(crops, targets, weights, heatmaps, self.spec)
@@ -135,12 +136,12 @@ class TrainingModel(keras.Model):
         return loss / parts, [gradient / parts for gradient in gradients], counts
 
     def _gradients_of(
-        self, crops: Tensor, targets: Tensor, weights: Tensor
+        self, crops: Tensor, targets: Tensor, weights: Tensor, flags: Tensor
     ) -> tuple[Tensor, list[Tensor], tuple[Tensor, Tensor]]:
-        """As `gradient_step`, of crops, targets and weights."""
+        """As `gradient_step`, of what `make_batch` gives."""
         with tf.GradientTape() as tape:
             heatmaps = stages(self.network(crops, training=True))
-            loss = tf.reduce_mean(self._summed_losses(heatmaps, targets, weights))
+            loss = tf.reduce_mean(self._summed_losses(heatmaps, targets, weights, self._factors(flags)))
             if self.taught:
                 # Every keypoint has weight: the teacher knows also those that nobody labelled.
                 taught = self._summed_losses(heatmaps, self.taught(crops), tf.ones_like(weights))
@@ -162,10 +163,10 @@ class TrainingModel(keras.Model):
 
     def test_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Loss and PCK of a batch whose padding has example weight 0; called by `evaluate`."""
-        crops, targets, weights = self.make_batch(batch)
+        crops, targets, weights, flags = self.make_batch(batch)
         heatmaps = stages(self.network(crops, training=False))
         example = batch["example_weight"]
-        losses = self._summed_losses(heatmaps, targets, weights)
+        losses = self._summed_losses(heatmaps, targets, weights, self._factors(flags))
         count = tf.reduce_sum(example)
         right, labelled = self.pck(heatmaps[-1], targets, weights * example[:, None])
         self._update_metrics(tf.math.divide_no_nan(tf.reduce_sum(losses * example), count), count, right, labelled)
@@ -175,10 +176,18 @@ class TrainingModel(keras.Model):
         self.loss_metric.update_state(loss, sample_weight=count)
         self.pck_metric.update_state(tf.math.divide_no_nan(right, labelled), sample_weight=labelled)
 
-    def _summed_losses(self, heatmaps: list[Tensor], targets: Tensor, weights: Tensor) -> Tensor:
+    def _factors(self, flags: Tensor) -> Tensor | None:
+        """[B, K]: what each keypoint's loss is multiplied with; None for 1."""
+        if self.occluded_weight == 1:
+            return None
+        return tf.where(tf.equal(flags, OCCLUDED), self.occluded_weight, 1.0)
+
+    def _summed_losses(
+        self, heatmaps: list[Tensor], targets: Tensor, weights: Tensor, factors: Tensor | None = None
+    ) -> Tensor:
         """[B]: the losses of all stages added up."""
         pairs = zip(self.losses_of_stages, heatmaps, strict=True)
-        return tf.add_n([loss(stage, targets, weights) for loss, stage in pairs])
+        return tf.add_n([loss(stage, targets, weights, factors) for loss, stage in pairs])
 
 
 def stage_losses(optimization: OptimizationConfig, count: int, spec: PoseSpec) -> list[Loss]:

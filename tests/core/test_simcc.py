@@ -90,9 +90,9 @@ def test_the_loss_is_the_divergence_and_0_where_the_labels_are_met():
             if weights[n, k]:
                 p, q = p / p.sum(), q / q.sum()
                 expected[n] += np.sum(p[p > 0] * np.log(p[p > 0] / q[p > 0])) / 34
-    found = distribution_divergence(predicted, labels, weights, SPEC.input_size)
+    found = distribution_divergence(predicted, labels, weights, input_size=SPEC.input_size)
     np.testing.assert_allclose(found, expected, rtol=1e-3)
-    assert np.abs(distribution_divergence(labels, labels, weights, SPEC.input_size)).max() < 1e-5
+    assert np.abs(distribution_divergence(labels, labels, weights, input_size=SPEC.input_size)).max() < 1e-5
     right, labelled = distribution_pck(labels, labels, weights, SPEC.input_size)
     assert float(right) == float(labelled) == weights.sum()
 

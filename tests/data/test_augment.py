@@ -211,14 +211,32 @@ def test_targets_are_those_of_the_moved_keypoints():
     batch, transformation = dots(8), drawn_once(8, **CHANGES["everything"])
     crops, keypoints, visible = apply_transformation(batch, transformation, SPEC)
     ours = training_batch(batch, transformation, SPEC)
-    expected = codecs.encode(keypoints, visible, SPEC)
-    for value, other in zip(ours, (crops, *expected), strict=True):
+    targets, weights = codecs.encode(keypoints, visible, SPEC)
+    for value, other in zip(ours, (crops, targets, weights, visible * weights), strict=True):
         np.testing.assert_allclose(value, other, atol=1e-5)
     compiled = tf.function(
         lambda batch, fields: training_batch(batch, Transformation(**fields), SPEC), jit_compile=True
     )(batch, transformation.to_dict())
     assert np.abs(np.asarray(compiled[0]) - np.asarray(crops)).mean() < 0.01
     np.testing.assert_array_equal(compiled[2], ours[2])
+
+
+@pytest.mark.parametrize("half_body_minimum", [0, 5])
+def test_flags_travel_with_their_keypoints_and_change_nothing_else(half_body_minimum):
+    batch, plain = dots(8), dots(8)
+    batch["visible"] = np.random.default_rng(1).integers(0, 3, (8, 17)).astype(np.float32)
+    plain["visible"] = np.sign(batch["visible"])
+    transformation = drawn_once(8, **CHANGES["everything"], half=np.tile([1, -1], 4))
+    transformation = dataclasses.replace(transformation, flip=np.float32([0, 1] * 4))
+    crops, targets, weights, flags = training_batch(batch, transformation, SPEC, half_body_minimum)
+    others = training_batch(plain, transformation, SPEC, half_body_minimum)
+    for ours, other in zip((crops, targets, weights), others, strict=False):
+        np.testing.assert_array_equal(ours, other)
+    expected = np.array(batch["visible"])
+    expected[1::2] = expected[1::2][:, list(COCO17.flip_order)]
+    inside = np.asarray(weights) > 0
+    np.testing.assert_array_equal(np.asarray(flags), np.where(inside, expected, 0))
+    assert set(np.unique(np.asarray(flags))) == {0, 1, 2} and (np.asarray(weights) <= 1).all()
 
 
 def bodies(labelled):

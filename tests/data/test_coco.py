@@ -41,7 +41,7 @@ def test_person_is_read(load):
     assert person.box == (10, 12, 19, 29)
     assert person.keypoints.shape == (17, 2) and person.keypoints.dtype == person.visible.dtype == np.float32
     np.testing.assert_array_equal(person.keypoints[:3], [[12, 14], [15.5, 16], [0, 0]])
-    np.testing.assert_array_equal(person.visible[:3], [1, 1, 0])
+    np.testing.assert_array_equal(person.visible[:3], [2, 1, 0])
 
 
 @pytest.mark.parametrize(
@@ -265,7 +265,7 @@ def test_the_same_record_again_changes_nothing(load):
 def test_optional_fields_have_a_defined_result(load, change, note):
     persons = load(file_of(annotation(1, **change)))
     (person,) = persons.persons
-    assert (person.annotation_id, person.visible.sum(), person.area) == (1, 2, 300.5)
+    assert (person.annotation_id, (person.visible > 0).sum(), person.area) == (1, 2, 300.5)
     assert persons.notes == ({note: 1} if note else {})
 
 
@@ -275,7 +275,21 @@ def test_coordinates_of_what_is_not_labelled_do_not_count(load, nothing):
     entry["keypoints"][6:12] = [nothing, nothing, 0, 3, nothing, 0]
     (person,) = load(file_of(entry)).persons
     np.testing.assert_array_equal(person.keypoints[:4], [[12, 14], [15.5, 16], [0, 0], [0, 0]])
-    np.testing.assert_array_equal(person.visible[:4], [1, 1, 0, 0])
+    np.testing.assert_array_equal(person.visible[:4], [2, 1, 0, 0])
+
+
+def test_flags_beyond_cocos_stay_labelled(load):
+    entry = annotation(1)
+    entry["keypoints"][2:18:3] = [0, 0.5, 1, 1.5, 2, 7]
+    (person,) = load(file_of(entry)).persons
+    np.testing.assert_array_equal(person.visible[:6], [0, 1, 1, 2, 2, 2])
+
+
+@pytest.mark.parametrize(("flag", "tells"), [(2, True), (1, False)])
+def test_a_set_tells_occlusion_if_any_keypoint_is_visible(load, flag, tells):
+    entry = annotation(1)
+    entry["keypoints"][2] = flag
+    assert load(file_of(annotation(2, keypoints=[5, 5, 1] * 17), entry)).tells_occlusion is tells
 
 
 def test_keypoints_may_be_triples(load):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_simplepose.config import AugmentationConfig
+from keras_simplepose.config import AugmentationConfig, OptimizationConfig, TrainingConfig
 from keras_simplepose.core.skeletons import COCO17, MPII16
 from keras_simplepose.data.patches import PatchSettings, make_patch
 from keras_simplepose.data.persons import Person
@@ -22,7 +22,7 @@ from keras_simplepose.data.prepared_set import (
     serialize,
     write_manifest,
 )
-from keras_simplepose.training.sources import damage_named
+from keras_simplepose.training.sources import check_flags, damage_named
 from keras_simplepose.utils.errors import UserError
 
 SETTINGS = PatchSettings.for_training((128, 96), AugmentationConfig())
@@ -36,7 +36,7 @@ def example(identifier=2**40 + 7):
         identifier,
         (100.5, 60.0, 40.0, 90.0),
         random.uniform(0, 150, (17, 2)).astype(np.float32),
-        random.integers(0, 2, 17).astype(np.float32),
+        random.integers(0, 3, 17).astype(np.float32),
         812.5,
     )
     return make_patch(image, person, SETTINGS), person
@@ -115,6 +115,28 @@ def test_the_manifest_comes_back(folder):
     path, manifest = folder
     assert read_manifest(path) == manifest
     assert manifest.bytes == sum((path / shard.name).stat().st_size for shard in manifest.shards)
+
+
+def test_a_set_of_an_earlier_version_is_read_and_keeps_its_fingerprint(folder):
+    """Its manifest does not say whether its flags tell occluded keypoints from visible ones: they do not."""
+    path, manifest = folder
+    assert "tells_occlusion" not in json.loads((path / "manifest.json").read_text())
+    old = PreparedSource(path, read_manifest(path))
+    assert not old.tells_occlusion
+    telling = dataclasses.replace(manifest, tells_occlusion=True)
+    write_manifest(path, telling)
+    new = PreparedSource(path, read_manifest(path))
+    assert new.tells_occlusion and new.manifest == telling and new.fingerprint() != old.fingerprint()
+
+
+def test_options_that_need_flags_refuse_a_set_without(folder):
+    path, manifest = folder
+    weighted = dataclasses.replace(TrainingConfig(), optimization=OptimizationConfig(occluded_weight=0.5))
+    old = PreparedSource(path, manifest)
+    check_flags(old, TrainingConfig())
+    check_flags(PreparedSource(path, dataclasses.replace(manifest, tells_occlusion=True)), weighted)
+    with pytest.raises(UserError, match="^occluded_weight needs .* prepare it anew"):
+        check_flags(old, weighted)
 
 
 def change(path, **values):

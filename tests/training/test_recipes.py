@@ -84,6 +84,40 @@ def test_adaptive_wing_is_the_papers_formula():
     assert not np.any(loss > 1e-6) and np.isfinite(tape.gradient(loss, same)).all()
 
 
+def test_occluded_keypoints_cost_their_share():
+    """Maps of 1 where 0 is wanted: every keypoint costs a half, an occluded one its factor of that."""
+    wrong, right, weights = np.ones((1, 4, 4, 4), "f4"), np.zeros((1, 4, 4, 4), "f4"), np.float32([[1, 1, 1, 0]])
+    factors = np.float32([[1, 0.25, 0.5, 0.5]])
+    assert keypoint_mse(wrong, right, weights, factors)[0] == 0.5 * 1.75 / 4
+    assert float(labelled_mse(wrong, right, weights, factors)[0]) == pytest.approx(0.5 * 1.75 / 3)
+    assert hard_keypoint_mse(wrong, right, weights, factors, count=2)[0] == 0.5 * 1.5 / 2
+    whole = float(adaptive_wing(wrong, right, weights)[0])
+    assert float(adaptive_wing(wrong, right, weights, factors)[0]) == pytest.approx(whole * 1.75 / 3)
+
+
+@pytest.mark.parametrize("loss", ["mse", "labelled_mse", "ohkm", "adaptive_wing"])
+def test_a_step_weighs_what_is_occluded(loss):
+    """The loss is linear in the weight, which is that of the flag 1 alone; at 1 nobody asks for the flags."""
+    batch, losses = patches(), {}
+    flags = np.random.default_rng(2).integers(0, 3, (4, 17)).astype(np.float32)
+    for name, weight, visible in [
+        ("whole", 1.0, flags),
+        ("unflagged", 1.0, np.sign(flags)),
+        ("half", 0.5, flags),
+        ("none", 0.0, flags),
+        ("visible", 1.0, flags * (flags == 2)),
+    ]:
+        options = OptimizationConfig(loss=loss, hard_keypoints=17, occluded_weight=weight)
+        model = TrainingModel(network(), optimization=options)
+        model.compile(optimizer=keras.optimizers.SGD(1.0))
+        losses[name] = float(model.gradient_step(batch | {"visible": visible})[0])
+    assert losses["whole"] == losses["unflagged"]
+    assert losses["half"] == pytest.approx((losses["whole"] + losses["none"]) / 2, rel=1e-5)
+    assert losses["none"] < 0.95 * losses["whole"]
+    if loss != "labelled_mse":  # It divides by all that is labelled.
+        assert losses["none"] == pytest.approx(losses["visible"], rel=1e-5)
+
+
 def test_only_the_last_stage_mines():
     first, last = stage_losses(OptimizationConfig(loss="ohkm", hard_keypoints=3), 2, pose_spec(network()))
     assert first is keypoint_mse and last.func is hard_keypoint_mse and last.keywords == {"count": 3}
@@ -166,10 +200,10 @@ def test_averaged_weights_follow_their_formula_and_come_and_go():
 
 def test_drawn_colours_reach_the_crops():
     model, batch = TrainingModel(network()), patches()
-    plain, targets, _ = model.make_batch(batch)
+    plain, targets, *_ = model.make_batch(batch)
     config = AugmentationConfig(brightness=0.5, photometric_probability=1, erasing_probability=1)
     drawn = batch | draw_appearance(0, 0, len(plain), config).to_dict()
-    crops, targets_again, _ = model.make_batch(drawn)
+    crops, targets_again, *_ = model.make_batch(drawn)
     np.testing.assert_array_equal(targets, targets_again)
     assert all(np.mean(one != two) > 0.3 for one, two in zip(np.asarray(crops), np.asarray(plain), strict=True))
 
@@ -187,7 +221,7 @@ def test_a_teachers_heatmaps_are_learnt_beside_the_labels():
     assert len(model.weights) == len(TrainingModel(network()).weights)  # A checkpoint does not hold the teacher.
     for unlabelled in (False, True):
         batch["visible"] *= 0 if unlabelled else 1
-        crops, targets, weights = model.make_batch(batch)
+        crops, targets, weights, _ = model.make_batch(batch)
         taught = teacher(crops, training=False)
         with tf.GradientTape() as tape:
             maps = model.network(crops, training=True)

@@ -51,7 +51,7 @@ def test_losses_of_both_stages_are_added():
     model.compile(optimizer=keras.optimizers.SGD(1.0))
     batch = patches()
     loss, gradients, _ = model.gradient_step(batch)
-    crops, targets, weights = model.make_batch(batch)
+    crops, targets, weights, _ = model.make_batch(batch)
     with tf.GradientTape() as tape:
         one, two = (tf.reduce_mean(keypoint_mse(maps, targets, weights)) for maps in model.network(crops))
         total = one + two

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from keras import ops
 
 from keras_simplepose.core.arrays import Array
 from keras_simplepose.core.codecs import dark, quarter_offset, simcc, udp
@@ -55,14 +56,15 @@ def encode(keypoints: Array, visible: Array, spec: Frame) -> tuple[Array, Array]
 
     Args:
         keypoints: [B, K, 2] float32 (x, y) in crop pixels.
-        visible: [B, K] float32, 1 where labelled, else 0.
+        visible: [B, K] float, greater than 0 where labelled.
         spec: of the network: its codec, heatmap size, stride and σ count.
 
     Returns:
-        targets [B, h, w, K] float32; weights [B, K] float32, `visible` but 0 for keypoints that lie so far outside the
-        crop that nothing is drawn.
+        targets [B, h, w, K] float32; weights [B, K] float32, 1 where labelled, but 0 for keypoints that lie so far
+        outside the crop that nothing is drawn.
     """
-    return look_up("codec", spec.codec, CODECS).encode(keypoints, visible, spec)
+    labelled = ops.cast(visible > 0, "float32")
+    return look_up("codec", spec.codec, CODECS).encode(keypoints, labelled, spec)
 
 
 def decode(heatmaps: Array, spec: Frame, gather_free: bool = False) -> tuple[Array, Array]:
