@@ -21,6 +21,7 @@ from keras_simplepose.conversion.named_models import load_model
 from keras_simplepose.core.spec import PoseSpec
 from keras_simplepose.models.build import FAMILIES, build_from_config
 from keras_simplepose.models.stages import last_stage, pose_spec
+from keras_simplepose.models.visibility import with_visibility
 from keras_simplepose.training.trainer import make_optimizer
 from keras_simplepose.training.training_model import TrainingModel
 
@@ -59,9 +60,10 @@ def network_of(source: str | ModelConfig) -> keras.Model:
     if not isinstance(source, ModelConfig):
         return load_model(source)
     if source.initial_model:
-        return load_model(source.initial_model)
+        return with_visibility(load_model(source.initial_model), source.visibility_head)
     has_backbone = "backbone_weights" in FAMILIES[source.architecture].options
-    return build_from_config(dataclasses.replace(source, backbone_weights="none") if has_backbone else source)
+    network = build_from_config(dataclasses.replace(source, backbone_weights="none") if has_backbone else source)
+    return with_visibility(network, source.visibility_head)
 
 
 def measure_costs(name: str, source: str | ModelConfig, rounds: int, training_batch: int) -> Costs:

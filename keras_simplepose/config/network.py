@@ -4,6 +4,7 @@ Sources: [paper] is Simple Baselines (ECCV 2018) and its official release.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 from keras_simplepose.config.options import option
 
@@ -83,8 +84,15 @@ class ModelConfig:
         "add the backbone's finer features to each transposed convolution's output, as U-Net [paper: no]",
         only_with=NEW_SIMPLE,
     )
+    visibility_head: Literal["none", "labelled", "visible"] = option(
+        "none",
+        "a head that learns for each keypoint the probability that it is labelled (v > 0) [mmpose's VisPredictHead] or "
+        "visible (v = 2), by which its map, and so its score, is multiplied; none: none, or the initial model's",
+    )
     frozen_layers: tuple[str, ...] = option(
-        (), "layers whose names begin with one of these are not trained, batch norm too; * stands for anything"
+        (),
+        "layers whose names begin with one of these are not trained, batch norm too; * stands for anything, and a - in "
+        "front excepts: *,-visibility trains the visibility head alone",
     )
     initial_layers: str = option(
         "",

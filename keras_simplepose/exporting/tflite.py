@@ -26,6 +26,7 @@ from keras_simplepose.exporting.signatures import (
 from keras_simplepose.exporting.subpixel import in_subpixel_form
 from keras_simplepose.media.orientation import ImageReading
 from keras_simplepose.models.pyramid import joints
+from keras_simplepose.models.visibility import head_features
 from keras_simplepose.prediction.exported_model import ArtefactMetadata
 from keras_simplepose.utils.errors import UserError
 
@@ -141,7 +142,7 @@ def write_tflite(
     """
     tflite_graph = _import_tflite_graph()
     batch = 2 if metadata.decoded and metadata.protocol.flip_test else 1
-    cut = _first_of_head(model).input
+    cut = _cut(model)
     head = keras.Model(cut, model.output)
     shell = tflite_graph.read_model(convert(_shell_endpoints(head, metadata, batch), (head,)))
     features = keras.Model(model.input, cut)
@@ -167,13 +168,17 @@ def _import_tflite_graph() -> Any:
     return tflite_graph
 
 
-def _first_of_head(model: keras.Model) -> keras.layers.Layer:
-    """The last convolution that all of a network goes through, or its end where there is none.
+def _cut(model: keras.Model) -> Any:
+    """What goes into the last convolution that all of a network goes through, or into its end where there is none.
 
-    It and what comes after it stay float32 in every file: heatmaps in 8 bits have ties where the maximum is.
+    That and what comes after it stay float32 in every file: heatmaps in 8 bits have ties where the maximum is. Where a
+    visibility head hears the features beside that convolution, the features.
     """
     ways = joints(model.layers)
-    return next((layer for layer in reversed(ways) if isinstance(layer, keras.layers.Conv2D)), ways[-1])
+    features = head_features(model)
+    if features is not None and any(layer.output is features for layer in ways):
+        return features
+    return next((layer for layer in reversed(ways) if isinstance(layer, keras.layers.Conv2D)), ways[-1]).input
 
 
 def _shell_endpoints(head: keras.Model, metadata: ArtefactMetadata, batch: int) -> dict[str, Endpoint]:

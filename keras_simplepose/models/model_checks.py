@@ -16,6 +16,7 @@ from keras_simplepose.core.centers import CHANNELS
 from keras_simplepose.models.hdf5 import count_numbers
 from keras_simplepose.models.person_detector import detector_spec
 from keras_simplepose.models.stages import pose_spec
+from keras_simplepose.models.visibility import visibility_head
 from keras_simplepose.utils.archives import FREE_BYTES, check_archive, check_size
 from keras_simplepose.utils.errors import UserError
 
@@ -73,8 +74,8 @@ def check_network(model: keras.Model) -> None:
     """Checks that a network gives what its specification says, and that its weights are numbers.
 
     Raises:
-        UserError: it is no pose network, its sizes or its number of keypoints contradict the specification, or a
-            weight is not finite.
+        UserError: it is no pose network, its sizes or its number of keypoints contradict the specification, a weight
+            is not finite, or its visibility head's temperature is none.
     """
     spec = pose_spec(model)
     if not (math.isfinite(spec.sigma) and spec.sigma > 0):
@@ -83,6 +84,9 @@ def check_network(model: keras.Model) -> None:
         model, ("crops", (*spec.input_size, 3)), ("heatmaps", (*spec.heatmap_size, len(spec.skeleton.keypoints)))
     )
     _check_weights(model)
+    head = visibility_head(model)
+    if head is not None and not float(head.temperature) > 0:
+        raise UserError(f"its visibility head has temperature {float(head.temperature)}; it must be greater than 0")
 
 
 def check_detector(model: keras.Model) -> None:

@@ -17,7 +17,7 @@ from keras_simplepose.training.run_state import TIMINGS, RunState, write_curves
 from keras_simplepose.utils.files import atomic_path
 
 # Of a row: what is not the evaluation's.
-OF_TRAINING = ("loss", "pck", "centers", "offsets", "sizes", "learning_rate", *TIMINGS)
+OF_TRAINING = ("loss", "pck", "visibility_loss", "centers", "offsets", "sizes", "learning_rate", *TIMINGS)
 SECONDS_BETWEEN_CHECKPOINTS = 30.0  # Of shorter epochs only some are kept, or writing would take longer than training.
 EMA = "ema_"  # What is measured with averaged weights.
 

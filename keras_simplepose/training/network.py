@@ -21,9 +21,11 @@ from keras_simplepose.models.heads import with_skeleton
 from keras_simplepose.models.person_detector import build_person_detector
 from keras_simplepose.models.presets import BACKBONE
 from keras_simplepose.models.stages import pose_spec
+from keras_simplepose.models.visibility import visibility_head, with_visibility
 from keras_simplepose.utils.errors import UserError, shown
 
 NO_FILES = ("", "none", "imagenet")
+EXCEPTED = "-"  # In front of one of `frozen_layers`.
 
 
 def build_network(config: TrainingConfig) -> keras.Model:
@@ -77,7 +79,7 @@ def load_teacher(name: str, spec: PoseSpec) -> keras.Model | None:
     """
     if not name:
         return None
-    teacher = load_model(name)
+    teacher = with_visibility(load_model(name), "none")  # What it knows of places, as no head has scaled it.
     found = pose_spec(teacher)
     for kind, theirs, ours in (
         ("keypoints", found.skeleton.keypoints, spec.skeleton.keypoints),
@@ -94,8 +96,17 @@ def load_teacher(name: str, spec: PoseSpec) -> keras.Model | None:
 
 
 def _freeze(network: keras.Model, prefixes: Iterable[str]) -> None:
+    """Freezes the layers that the prefixes name, less those that prefixes with a - in front name."""
+    frozen: dict[str, keras.layers.Layer] = {}
+    excepted: set[str] = set()
     for prefix in prefixes:
-        for layer in matching_layers(network, prefix, "frozen_layers"):
+        layers = matching_layers(network, prefix.removeprefix(EXCEPTED), "frozen_layers")
+        if prefix.startswith(EXCEPTED):
+            excepted |= {layer.name for layer in layers}
+        else:
+            frozen |= {layer.name: layer for layer in layers}
+    for name, layer in frozen.items():
+        if name not in excepted:
             layer.trainable = False
 
 
@@ -118,7 +129,13 @@ def _initial_network(model: ModelConfig) -> keras.Model:
         raise UserError(
             f"codec is {model.codec}, but {model.initial_model} has heatmaps of {codec}; leave the option out"
         )
-    return with_skeleton(network, load_skeleton(model.new_skeleton)) if model.new_skeleton else network
+    head = visibility_head(network)
+    kind = head.kind if head and model.visibility_head == ModelConfig.visibility_head else model.visibility_head
+    if model.new_skeleton:
+        network = with_skeleton(with_visibility(network, "none"), load_skeleton(model.new_skeleton))
+    elif head and head.kind == kind:
+        return network
+    return with_visibility(network, kind)
 
 
 def _new_network(config: TrainingConfig) -> keras.Model:
@@ -127,7 +144,9 @@ def _new_network(config: TrainingConfig) -> keras.Model:
     def build(weights: str) -> keras.Model:
         return build_from_config(dataclasses.replace(config.model, backbone_weights=weights), config.run.precision)
 
-    network = _with_backbone_weights(build, config.model.backbone_weights)
+    network = with_visibility(
+        _with_backbone_weights(build, config.model.backbone_weights), config.model.visibility_head
+    )
     if config.model.initial_layers:
         print(_set_layers(network, config.model.initial_layers))
     return network

@@ -15,6 +15,7 @@ from keras_simplepose.data.pipeline import ImageSource, PatchSource, PreparedSou
 from keras_simplepose.data.prepared_set import check_manifest, damaged_shard, read_manifest
 from keras_simplepose.data.service import check_services, service_fault
 from keras_simplepose.media.orientation import ImageReading
+from keras_simplepose.models.visibility import VisibilityScaling
 from keras_simplepose.utils.errors import UserError
 
 # What a wrong checksum, and wrong content, are answered with; the last where the message quotes bytes that are no text.
@@ -38,15 +39,24 @@ def training_source(config: TrainingConfig, spec: PoseSpec) -> PatchSource:
     return source
 
 
-def check_flags(source: PatchSource, config: TrainingConfig) -> None:
+def check_flags(source: PatchSource, config: TrainingConfig, head: VisibilityScaling | None = None) -> None:
     """Checks that the keypoints' flags tell occluded ones from visible ones where an option needs that.
+
+    Args:
+        source: of the persons.
+        config: the options.
+        head: of the network.
 
     Raises:
         UserError: naming the option and what to do.
     """
-    if config.optimization.occluded_weight == OptimizationConfig.occluded_weight or source.tells_occlusion:
+    needing = {
+        "occluded_weight": config.optimization.occluded_weight != OptimizationConfig.occluded_weight,
+        "visibility_head=visible": head is not None and head.needs_occlusion,
+    }
+    option = next((name for name, needs in needing.items() if needs), "")
+    if not option or source.tells_occlusion:
         return
-    option = "occluded_weight"
     what = f"{option} needs keypoints that are told to be visible (v = 2), and {source.folder}"
     if isinstance(source, PreparedSource):
         raise UserError(

@@ -95,7 +95,7 @@ def _train(config: TrainingConfig, workdir: Path) -> TrainingResult:
     source = training_source(config, trainer.spec)
     validation = validation_source(config.data, trainer.spec)
     for each in filter(None, (source, validation)):
-        check_flags(each, config)
+        check_flags(each, config, trainer.head)
     print(f"training annotations: {source.summary()}")
     if validation:
         print(f"validation annotations: {validation.summary()}")

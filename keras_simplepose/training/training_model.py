@@ -23,6 +23,7 @@ from keras_simplepose.models.losses import (
     keypoint_mse,
 )
 from keras_simplepose.models.stages import check_stages, pose_spec, stages
+from keras_simplepose.models.visibility import learning_network, visibility_head
 from keras_simplepose.training.averaging import StatisticsAverage
 from keras_simplepose.utils.errors import UserError
 from keras_simplepose.viz.training import draw_examples
@@ -59,8 +60,13 @@ class TrainingModel(keras.Model):
         optimization = optimization or OptimizationConfig()
         check_stages(network)
         self.network, self.spec, self.half_body_minimum = network, pose_spec(network), half_body_minimum
+        self.head = visibility_head(network)
+        learning = learning_network(network) if self.head else None
+        # A closure, since Keras would take a network among the attributes for a part of this one.
+        self.outputs_of = lambda crops, training: (learning or network)(crops, training=training)
         self.loss_metric = keras.metrics.Mean(name="loss")
         self.pck_metric = keras.metrics.Mean(name="pck")
+        self.head_metrics = [keras.metrics.Mean(name="visibility_loss")] if self.head else []
         self.wait_metric = keras.metrics.Sum(name="data_wait")
         self.losses_of_stages = stage_losses(optimization, len(stages(network.outputs)), self.spec)
         self.pck = heatmap_pck
@@ -68,7 +74,6 @@ class TrainingModel(keras.Model):
             self.pck = functools.partial(distribution_pck, input_size=self.spec.input_size)
         self.accumulation_steps, self.occluded_weight = optimization.accumulation_steps, optimization.occluded_weight
         self.teacher_weight = optimization.teacher_weight if teacher else 0.0
-        # A closure, since Keras would take a network among the attributes for a part of this one.
         self.taught = (lambda crops: stages(teacher(crops, training=False))[-1]) if teacher else None
         decay = optimization.ema_decay
         self.average = StatisticsAverage(self, network, decay) if decay else None
@@ -78,17 +83,22 @@ class TrainingModel(keras.Model):
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
-        """Mean loss, share of right keypoints, and seconds waited for data, over an epoch."""
-        return [self.loss_metric, self.pck_metric, self.wait_metric]
+        """Those that are shown, and seconds waited for data, over an epoch."""
+        return [*self.shown_metrics, self.wait_metric]
 
     @property
     def shown_metrics(self) -> list[keras.metrics.Metric]:
-        """Those of a run's curves."""
-        return [self.loss_metric, self.pck_metric]
+        """Those of a run's curves: mean loss, share of right keypoints, and the visibility head's part of the loss."""
+        return [self.loss_metric, self.pck_metric, *self.head_metrics]
 
     def call(self, crops: Tensor, training: bool = False) -> Tensor:
-        """The last stage's heatmaps of crops."""
-        return stages(self.network(crops, training=training))[-1]
+        """The last stage's heatmaps of crops, as no visibility head has scaled them."""
+        return self.forward(crops, training)[0][-1]
+
+    def forward(self, crops: Tensor, training: bool) -> tuple[list[Tensor], Tensor | None]:
+        """Every stage's heatmaps, unscaled, and the visibility head's logits, if there is one."""
+        outputs = stages(self.outputs_of(crops, training))
+        return (outputs[:-1], outputs[-1]) if self.head else (outputs, None)
 
     def _training_batch(
         self, patches: dict[str, Any], drawn: dict[str, Any], look: dict[str, Any]
@@ -110,13 +120,13 @@ class TrainingModel(keras.Model):
         crops, targets, weights, heatmaps = map(np.asarray, (crops, targets, weights, heatmaps))
         return draw_examples(crops, targets, weights, heatmaps, self.spec)
 
-    def gradient_step(self, batch: dict[str, Any]) -> tuple[Tensor, list[Tensor], Tensor]:
+    def gradient_step(self, batch: dict[str, Any]) -> tuple[Tensor, list[Tensor], tuple[Tensor, ...]]:
         """One replica's part of a step, without the update.
 
         Returns:
             the mean loss of the replica's examples, summed over stages; the gradients of its share of the global mean
             (to be summed over replicas; scaled where the optimiser scales); and (right keypoints, labelled keypoints)
-            of the last stage.
+            of the last stage, with a visibility head its mean loss as well.
         """
         parts, whole = self.accumulation_steps, self.make_batch(batch)
         if parts == 1:
@@ -128,53 +138,72 @@ class TrainingModel(keras.Model):
             return part + 1, tf.nest.map_structure(tf.add, sums, found)
 
         zero = tf.zeros(())
-        zeros = (zero, [tf.zeros(each.shape, each.dtype) for each in self.network.trainable_variables], (zero, zero))
+        counts = (zero, zero, zero) if self.head else (zero, zero)
+        zeros = (zero, [tf.zeros(each.shape, each.dtype) for each in self.network.trainable_variables], counts)
         # A loop, so that one part's activations are gone before the next begins.
-        _, (loss, gradients, counts) = tf.while_loop(
+        _, (loss, gradients, (right, labelled, *of_head)) = tf.while_loop(
             lambda part, _: part < parts, add, (0, zeros), parallel_iterations=1, maximum_iterations=parts
         )
+        counts = (right, labelled, *(each / parts for each in of_head))
         return loss / parts, [gradient / parts for gradient in gradients], counts
 
     def _gradients_of(
         self, crops: Tensor, targets: Tensor, weights: Tensor, flags: Tensor
-    ) -> tuple[Tensor, list[Tensor], tuple[Tensor, Tensor]]:
+    ) -> tuple[Tensor, list[Tensor], tuple[Tensor, ...]]:
         """As `gradient_step`, of what `make_batch` gives."""
+        of_head: tuple[Tensor, ...] = ()
         with tf.GradientTape() as tape:
-            heatmaps = stages(self.network(crops, training=True))
+            heatmaps, logits = self.forward(crops, training=True)
             loss = tf.reduce_mean(self._summed_losses(heatmaps, targets, weights, self._factors(flags)))
             if self.taught:
                 # Every keypoint has weight: the teacher knows also those that nobody labelled.
                 taught = self._summed_losses(heatmaps, self.taught(crops), tf.ones_like(weights))
                 loss = (1 - self.teacher_weight) * loss + self.teacher_weight * tf.reduce_mean(taught)
+            if self.head:
+                of_head = (tf.reduce_mean(self.head.loss(logits, flags)),)
+                loss += of_head[0]
             share = loss / tf.distribute.get_strategy().num_replicas_in_sync
             share = self.optimizer.scale_loss(share)
         gradients = tape.gradient(share, self.network.trainable_variables)
-        return loss, gradients, self.pck(heatmaps[-1], targets, weights)
+        return loss, gradients, (*self.pck(heatmaps[-1], targets, weights), *of_head)
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """One update; called by `fit`."""
-        loss, gradients, (right, labelled) = self.gradient_step(batch)
+        loss, gradients, counts = self.gradient_step(batch)
         self.optimizer.apply_gradients(zip(gradients, self.network.trainable_variables, strict=True))
         if self.average:
             self.average.update(self.optimizer.iterations)
-        self._update_metrics(loss, 1.0, right, labelled)
+        self._update_metrics(loss, 1.0, *counts)
         self.wait_metric.update_state(batch["data_wait"][0] / tf.distribute.get_strategy().num_replicas_in_sync)
-        return {"loss": self.loss_metric.result(), "pck": self.pck_metric.result()}
+        return self._results()
 
     def test_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Loss and PCK of a batch whose padding has example weight 0; called by `evaluate`."""
         crops, targets, weights, flags = self.make_batch(batch)
-        heatmaps = stages(self.network(crops, training=False))
-        example = batch["example_weight"]
+        heatmaps, logits = self.forward(crops, training=False)
+        example, of_head = batch["example_weight"], []
         losses = self._summed_losses(heatmaps, targets, weights, self._factors(flags))
         count = tf.reduce_sum(example)
-        right, labelled = self.pck(heatmaps[-1], targets, weights * example[:, None])
-        self._update_metrics(tf.math.divide_no_nan(tf.reduce_sum(losses * example), count), count, right, labelled)
-        return {"loss": self.loss_metric.result(), "pck": self.pck_metric.result()}
 
-    def _update_metrics(self, loss: Tensor, count: Tensor, right: Tensor, labelled: Tensor) -> None:
+        def mean(values: Tensor) -> Tensor:
+            return tf.math.divide_no_nan(tf.reduce_sum(values * example), count)
+
+        if self.head:
+            visibility = self.head.loss(logits, flags)
+            losses, of_head = losses + visibility, [mean(visibility)]
+        right, labelled = self.pck(heatmaps[-1], targets, weights * example[:, None])
+        self._update_metrics(mean(losses), count, right, labelled, *of_head)
+        return self._results()
+
+    def _update_metrics(self, loss: Tensor, count: Tensor, right: Tensor, labelled: Tensor, *of_head: Tensor) -> None:
         self.loss_metric.update_state(loss, sample_weight=count)
         self.pck_metric.update_state(tf.math.divide_no_nan(right, labelled), sample_weight=labelled)
+        for metric, value in zip(self.head_metrics, of_head, strict=True):
+            metric.update_state(value, sample_weight=count)
+
+    def _results(self) -> dict[str, Tensor]:
+        """The metrics so far, as Keras shows them."""
+        return {metric.name: metric.result() for metric in self.shown_metrics}
 
     def _factors(self, flags: Tensor) -> Tensor | None:
         """[B, K]: what each keypoint's loss is multiplied with; None for 1."""

@@ -100,7 +100,7 @@ def draw_boxes(
 
 
 def draw_curves(rows: list[dict[str, float]], path: Path) -> None:
-    """Draws loss, PCK (a detector's recall) and AP over the epochs to an image file.
+    """Draws loss, PCK (a detector's recall), AP and, where there is a head, its loss over the epochs to an image file.
 
     Args:
         rows: as in curves.csv: epoch, loss, pck and, where measured, validation_loss, validation_pck, AP, AP50.
@@ -108,7 +108,9 @@ def draw_curves(rows: list[dict[str, float]], path: Path) -> None:
     """
     figure = Figure(figsize=(10, 3.2), layout="constrained")
     FigureCanvasAgg(figure)
-    panels = (("loss", "validation_loss"), ("pck", "validation_pck", "recall"), ("AP", "AP50", "AP75"))
+    panels = [("loss", "validation_loss"), ("pck", "validation_pck", "recall"), ("AP", "AP50", "AP75")]
+    if any("visibility_loss" in row for row in rows):
+        panels.append(("visibility_loss", "validation_visibility_loss"))
     for axis, names in zip(figure.subplots(1, len(panels)), panels, strict=True):
         for name in names:
             measured = [(row["epoch"] + 1, row[name]) for row in rows if name in row]

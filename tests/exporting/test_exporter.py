@@ -27,6 +27,7 @@ from keras_simplepose.exporting.saved_model import next_version
 from keras_simplepose.media.orientation import ImageReading
 from keras_simplepose.models.cpn import build_cpn
 from keras_simplepose.models.hourglass import build_hourglass
+from keras_simplepose.models.visibility import visibility_head, with_visibility
 from keras_simplepose.prediction.predictor import PosePredictor
 
 
@@ -47,7 +48,22 @@ def test_the_report_holds_every_signature_within_its_limits(exported):
 
 
 SMALL = {"input_size": (64, 64), "features": 16}
+
+
+def with_head(model):
+    """The model with a visibility head of drawn weights."""
+    headed = with_visibility(model, "labelled")
+    random = np.random.default_rng(0)
+    for weight in headed.get_layer("visibility_logits").weights:
+        weight.assign(random.normal(0, 0.3, weight.shape))
+    visibility_head(headed).temperature.assign(1.5)
+    return headed
+
+
 NETWORKS = {
+    "visibility": lambda: with_head(small_model()),
+    "visibility of rows": lambda: with_head(small_model(codec="simcc")),
+    "visibility of stages": lambda: with_head(settled(build_hourglass(2, **SMALL), "stacks.1.heatmaps")),
     "udp": lambda: small_model(codec="udp"),
     "simcc": lambda: small_model(codec="simcc"),
     "hourglass": lambda: settled(build_hourglass(2, **SMALL), "stacks.1.heatmaps"),

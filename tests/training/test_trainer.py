@@ -98,6 +98,7 @@ tf.config.set_logical_device_configuration(
 )
 import keras
 import numpy as np
+from keras_simplepose.models.visibility import with_visibility
 from keras_simplepose.training.devices import make_strategy
 from keras_simplepose.training.training_model import TrainingModel
 sys.path.insert(0, sys.argv[1])
@@ -111,7 +112,7 @@ updates = []
 for name in ("one_device", "mirrored"):
     strategy = make_strategy(name, 16)
     with strategy.scope():
-        model = TrainingModel(network())
+        model = TrainingModel(with_visibility(network(), sys.argv[2]))
         for layer in model.network.layers:
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.trainable = False
@@ -120,18 +121,18 @@ for name in ("one_device", "mirrored"):
     before = [np.array(value) for value in model.network.trainable_variables]
     logs = model.fit(dataset, epochs=1, steps_per_epoch=1, verbose=0, shuffle=False).history
     updates.append([np.array(value) - old for value, old in zip(model.network.trainable_variables, before)])
-    pck = float(model.pck_metric.result())
-    print(strategy.num_replicas_in_sync, logs["loss"][0], pck, float(model.wait_metric.result()))
+    print(strategy.num_replicas_in_sync, logs["loss"][0], *(float(metric.result()) for metric in model.metrics[1:]))
 largest = max(np.abs(value).max() for value in updates[0])
 apart = max(np.abs(one - two).max() for one, two in zip(*updates))
 print(largest, apart)
 """
 
 
-def test_two_replicas_of_8_are_one_of_16():
+@pytest.mark.parametrize("head", ["none", pytest.param("labelled", marks=pytest.mark.slow)])
+def test_two_replicas_of_8_are_one_of_16(head):
     """With frozen batch normalisation, whose statistics are each replica's own."""
     run = subprocess.run(
-        [sys.executable, "-c", REPLICAS, str(Path(__file__).parents[1])],
+        [sys.executable, "-c", REPLICAS, str(Path(__file__).parents[1]), head],
         capture_output=True,
         text=True,
         timeout=300,
@@ -140,7 +141,7 @@ def test_two_replicas_of_8_are_one_of_16():
     *lines, (largest, apart) = [list(map(float, line.split())) for line in run.stdout.splitlines()[-3:]]
     assert [line[0] for line in lines] == [1, 2]
     np.testing.assert_allclose(lines[0][1:], lines[1][1:], rtol=1e-4)
-    assert lines[0][3] == 0.5
+    assert lines[0][-1] == 0.5 and len(lines[0]) == (4 if head == "none" else 5)
     assert largest > 1e-4 and apart < 1e-3 * largest
 
 
