@@ -5,6 +5,7 @@ has them checked by `check`.
 """
 
 from keras_simplepose.config.benchmark import BenchmarkConfig, SummaryConfig
+from keras_simplepose.config.calibrating import CalibrateConfig
 from keras_simplepose.config.conversion import ConvertConfig
 from keras_simplepose.config.detector_training import (
     DetectorAugmentationConfig,
@@ -37,6 +38,7 @@ from keras_simplepose.config.training import (
 __all__ = [
     "AugmentationConfig",
     "BenchmarkConfig",
+    "CalibrateConfig",
     "CheckConfig",
     "CodecConfig",
     "CompareConfig",

@@ -20,6 +20,7 @@ COMMANDS = {
     "detect": (config.DetectionDataConfig, config.DetectorConfig(detector_threshold=0.05)),
     "prepare": (config.PrepareConfig, config.PatchConfig),
     "convert": (config.ConvertConfig,),
+    "calibrate": (config.CalibrateConfig,),
     "export": (config.ExportConfig, config.ProofConfig, config.EvaluationConfig),
     "benchmark": (config.BenchmarkConfig,),
     "report": (config.ReportConfig,),
@@ -34,6 +35,7 @@ NEEDED = {
     "detect": "--annotations=a.json --images=i --output=o --detector=d.onnx",
     "prepare": "--annotations=a.json --images=i --output=o",
     "convert": "--checkpoint=c.pth --output=m.keras",
+    "calibrate": "--model=m.keras --annotations=a.json --images=i --output=o.keras",
     "export": "--model=m.keras --output=o",
     "benchmark": "--annotations=a.json --images=i",
     "check": "--annotations=a.json --images=i --output=o",
@@ -65,6 +67,7 @@ WRONG = {
         soft_nms_keep=0 keypoint_threshold=nan
         brightness=-1 contrast=2 saturation=nan hue=181 photometric_probability=2 erasing_probability=-1 erasing_area=0
         accumulation_steps=0 hard_keypoints=0 weight_decay=-1 gradient_clip_norm=-1 ema_decay=1 ema_decay=-0.1
+        occluded_weight=-0.1 occluded_weight=1.5
         checkpoint_every=0 checkpoint_every=min checkpoint_every=1.5min checkpoint_every=-5""",
     "evaluate": """evaluation_batch_size=0 nms_threshold=-1 minimum_box_score=-1 minimum_box_score=nan stride=0 sigma=0
         input_size=250,192 input_size=256 stride=-4""",
@@ -77,6 +80,7 @@ WRONG = {
         calibration_count=0 proof_count=0 tolerance=-1 tolerance=nan quantized_tolerance=-1 maximum_ap_loss=inf""",
     "benchmark": """suites= suites=speed suites=input,input rounds=0 persons=31 training_batch=0 training_steps=0
         export_batch=1 frames=0 reference_workers= reference_workers=-1""",
+    "calibrate": "evaluation_batch_size=0",
     "check": "cases=0 fix=everything fix=areas,areas input_size=256",
     "import_data": "keypoints=a,a",
     "report": "resamples=-1 resampling_seed=-1 cases=4 photograph_side=-1",
