@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from exports import coco_tables, cvat_xml, label_studio_tasks, pictures, write_yolo
-from fuzzing import COUNTS, fuzz, huge_jpeg, jpeg
-from google.protobuf.message import DecodeError
+from fuzzing import COUNTS, FEW, fuzz, huge_jpeg, jpeg
 from hypothesis import strategies as st
 
 from keras_simplepose import config
@@ -246,7 +245,7 @@ def record(**fields):
     return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
 
 
-@pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.parametrize("count", [FEW, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_records_of_prepared_sets(count, tmp_path):
     """Records whose checksum is right, whatever they hold: patches, or the one that is none is named."""
     settings_of_patches = PatchSettings.for_training((64, 64), config.AugmentationConfig())
@@ -254,37 +253,43 @@ def test_records_of_prepared_sets(count, tmp_path):
     manifest = Manifest(
         *(2, (Shard(path.name, 2, 1),), (), {}, COCO17.to_dict(), settings_of_patches, {}, "a.json", "0" * 64, 95, 0)
     )
-    parsed = tf.function(lambda text: PreparedSource(tmp_path, manifest).decode(text))
+    source = PreparedSource(tmp_path, manifest)
+    patches = source.serial(0, 0).map(source.decode)
     good = {"image": [jpeg(side, 40)], "keypoints": [1.5] * 34, "visible": [1.0] * 17, "center": [2.0, 3.0]}
     good |= {"crop_width": [64.0], "annotation_id": [7]}
     numbers = st.lists(st.floats(width=32), max_size=40) | st.sampled_from([[math.nan] * 34, [1e30] * 17, [-1.0]])
     images = st.binary(max_size=60) | st.sampled_from([huge_jpeg(), jpeg(side + 1, 9), jpeg(2, 2)[:90]])
-    field = st.sampled_from(list(good))
+    field = st.sampled_from([*good, "other", ""])
     odd = numbers | st.lists(st.integers(-(2**63), 2**63 - 1), max_size=3) | images.map(lambda content: [content])
+    seen = {"patches": 0, "named": 0}
 
     def check(value):
-        changes, cut, flips = value
+        changes, cut, flips, whole = value
         fields = {name: values for name, values in (good | dict(changes)).items() if values is not None}
-        content = bytearray(record(**fields))
-        for place, byte in flips:
+        content = bytearray(record(**fields) if whole is None else whole)
+        for place, byte in flips if content else ():
             content[place % len(content)] = byte
-        content = bytes(content[: len(content) - cut % len(content)])
+        content = bytes(content[: len(content) - cut % (len(content) + 1)])
+        with tf.io.TFRecordWriter(str(path)) as writer:
+            writer.write(record(**good))
+            writer.write(content)
         try:
-            tf.train.Example.FromString(content)  # As the product: TensorFlow's error of it has ended a process.
-            patch = {name: np.asarray(each) for name, each in parsed(tf.constant(content)).items()}
-        except (tf.errors.InvalidArgumentError, DecodeError, UnicodeDecodeError):
-            if len(content) % 10 == 0:  # It costs a file.
-                with tf.io.TFRecordWriter(str(path)) as writer:
-                    writer.write(record(**good))
-                    writer.write(content)
+            _, patch = patches.as_numpy_iterator()
+        except (tf.errors.InvalidArgumentError, tf.errors.DataLossError) as error:
+            assert str(error).isascii()  # It quotes nothing.
+            seen["named"] += 1
+            if seen["named"] % 40 == 1:  # It takes much longer.
                 assert damaged_shard(tmp_path, manifest) == f"{path}: record 2 of 2 is damaged"
             return
+        seen["patches"] += 1
         assert max(patch["image"].shape) <= side and patch["crop_width"] > 0
         assert all(np.isfinite(patch[name]).all() for name in ("keypoints", "visible", "center"))
 
     flips = st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=4)
     changes = st.dictionaries(field, odd | st.none(), max_size=2)
-    fuzz(st.tuples(changes, st.just(0) | st.integers(0, 10**6), flips), check, count)
+    bytes_of_any_kind = st.none() | st.none() | st.binary(max_size=200)
+    fuzz(st.tuples(changes, st.just(0) | st.integers(0, 10**6), flips, bytes_of_any_kind), check, count)
+    assert all(seen.values())  # Both ends are reached.
 
 
 @pytest.mark.parametrize("count", COUNTS)

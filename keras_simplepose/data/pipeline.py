@@ -16,7 +16,7 @@ from keras_simplepose.data.appearance import draw_appearance
 from keras_simplepose.data.augment import draw_transformation, identity_transformation
 from keras_simplepose.data.patches import PatchSettings, make_patch
 from keras_simplepose.data.persons import PersonSet, to_int64
-from keras_simplepose.data.prepared_set import Manifest, parse
+from keras_simplepose.data.prepared_set import Manifest, decode_patch, parse_examples
 from keras_simplepose.data.service import served
 from keras_simplepose.media.images import read_image
 from keras_simplepose.media.orientation import ImageReading
@@ -24,6 +24,7 @@ from keras_simplepose.utils.errors import UserError
 
 SHUFFLE_BYTES = 256 * 2**20  # Most memory the shuffling of decoded patches may take.
 READERS = 4  # Shards read side by side.
+GROUP = 16  # Records read by one operation.
 
 
 class PatchSource(Protocol):
@@ -106,20 +107,23 @@ class PreparedSource:
         return self.manifest.summary()
 
     def serial(self, seed: Tensor | int, shuffle_buffer: int) -> tf.data.Dataset:
-        """Serialised records; shards in shuffled order, and records within a buffer."""
+        """Undecoded patches; shards in shuffled order, and patches within a buffer."""
         # Whole paths: a server of data has another working directory.
         names = [str(self.folder.absolute() / shard.name) for shard in self.manifest.shards]
         shards = _shuffled(tf.data.Dataset.from_tensor_slices(names), len(names) if shuffle_buffer else 0, seed)
         records = shards.interleave(tf.data.TFRecordDataset, cycle_length=READERS, block_length=16)
-        return _shuffled(records, shuffle_buffer, seed)
+        groups = _shuffled(records, shuffle_buffer, seed).batch(GROUP)
+        count, size = len(self.manifest.skeleton["keypoints"]), self.settings.size
+        # One group after the other: side by side, within `flat_map`, servers of data on two cores stood still.
+        return groups.map(lambda group: parse_examples(group, count, size)).unbatch()
 
     def fingerprint(self) -> str:
         """Of the manifest."""
         return hashlib.sha256(json.dumps(self.manifest.to_dict(), sort_keys=True).encode()).hexdigest()
 
     def decode(self, element: Any) -> dict[str, tf.Tensor]:
-        """Decodes a record."""
-        return parse(element, len(self.manifest.skeleton["keypoints"]), self.settings.size)
+        """Decodes the picture."""
+        return decode_patch(element, self.settings.size)
 
 
 @dataclass

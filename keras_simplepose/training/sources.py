@@ -18,8 +18,8 @@ from keras_simplepose.media.orientation import ImageReading
 from keras_simplepose.models.visibility import VisibilityScaling
 from keras_simplepose.utils.errors import UserError
 
-# What a wrong checksum, and wrong content, are answered with; the last where the message quotes bytes that are no text.
-DAMAGE = (tf.errors.DataLossError, tf.errors.InvalidArgumentError, UnicodeDecodeError)
+# What a wrong checksum, and wrong content, are answered with.
+DAMAGE = (tf.errors.DataLossError, tf.errors.InvalidArgumentError)
 # What a server of data that is gone, or is none, is answered with; InvalidArgumentError: batches out of order.
 SERVICE_ERRORS = (
     *(tf.errors.UnavailableError, tf.errors.NotFoundError, tf.errors.FailedPreconditionError, tf.errors.AbortedError),
@@ -121,7 +121,7 @@ def damage_named(*sources: PatchSource | None, is_served: bool = False) -> Itera
     """
     try:
         yield
-    except (tf.errors.OpError, UnicodeDecodeError) as error:
+    except tf.errors.OpError as error:
         for source in sources:
             if isinstance(source, PreparedSource) and isinstance(error, DAMAGE):
                 fault = damaged_shard(source.folder, source.manifest)  # TensorFlow names a place, but no file.
