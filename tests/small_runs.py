@@ -1,7 +1,12 @@
 """A run of training that takes seconds: rendered people, and a network of two convolutions."""
 
 import dataclasses
+import json
+import os
 import signal
+import socket
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -86,3 +91,25 @@ def ending(workdir):
 def assert_same_ending(one, other):
     assert one[0] == other[0] and one[2] == other[2]
     assert len(one[1]) == len(other[1]) and all(map(np.array_equal, one[1], other[1]))
+
+
+def start_workers(count, *command):
+    """Processes that TF_CONFIG makes workers of one run."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    addresses = [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
+    for each in sockets:
+        each.close()
+    processes = []
+    for index in range(count):
+        task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+        environment = dict(os.environ) | ({"TF_CONFIG": json.dumps(task)} if count > 1 else {})
+        processes.append(
+            subprocess.Popen(
+                [sys.executable, *map(str, command)],
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        )
+    return processes

@@ -33,7 +33,7 @@ from keras_simplepose.training.sources import check_flags, damage_named, trainin
 from keras_simplepose.training.training_model import TrainingModel
 from keras_simplepose.utils.errors import UserError
 from keras_simplepose.utils.signals import StopRequest
-from keras_simplepose.utils.workers import Workers
+from keras_simplepose.utils.workers import Workers, lost_worker_named
 
 ADAM_BETAS = (0.9, 0.999)  # Paper's release.
 STATISTICS_CROPS = 512  # Training crops whose statistics batch normalisation begins with, where a file has none.
@@ -67,12 +67,14 @@ def train(config: TrainingConfig) -> TrainingResult:
         config: the run.
 
     Raises:
-        UserError: a mistake in the configuration or the data, another process at work in the folder, a full disk, or a
-            loss that is not finite.
+        UserError: a mistake in the configuration or the data, another process at work in the folder, a full disk, a
+            loss that is not finite, or another worker that has ended.
         Interrupted: stopped by SIGINT or SIGTERM, after a checkpoint.
     """
     workdir = Path(config.run.workdir)
     with contextlib.ExitStack() as stack:
+        if config.run.strategy == "multi_worker":
+            stack.enter_context(lost_worker_named())
         if is_chief(config.run.strategy):
             stack.enter_context(locked(workdir))
             return _train(config, workdir)

@@ -1,8 +1,8 @@
 """Processes of TensorFlow's that share a piece of work out among themselves, and hear what each has found."""
 
 import pickle
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeVar
 
 import numpy as np
@@ -12,6 +12,26 @@ from keras_simplepose.utils.signals import Interrupted
 
 Result = TypeVar("Result")
 Item = TypeVar("Item")
+
+
+@contextmanager
+def lost_worker_named() -> Iterator[None]:
+    """Raises the UserError behind TensorFlow's where another worker has ended: what waits for it is broken off."""
+    import tensorflow as tf
+
+    lost = (
+        tf.errors.UnavailableError,
+        tf.errors.AbortedError,
+        tf.errors.CancelledError,
+        tf.errors.DeadlineExceededError,
+    )
+    try:
+        yield
+    except lost as error:
+        raise UserError(
+            "another worker has ended, or is out of reach: its own message says why; start all of them again (a "
+            "training goes on from its last checkpoint)"
+        ) from error
 
 
 class Workers:
@@ -92,6 +112,7 @@ class Workers:
             speaks = context.replica_id_in_sync_group % replicas == 0
             return tf.constant(values if speaks else values[:0])
 
-        return self._strategy.gather(
-            self._strategy.experimental_distribute_values_from_function(of_replica), axis=0
-        ).numpy()
+        with lost_worker_named():
+            return self._strategy.gather(
+                self._strategy.experimental_distribute_values_from_function(of_replica), axis=0
+            ).numpy()

@@ -2,16 +2,12 @@
 
 import csv
 import json
-import os
-import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from small_runs import ending, tiny_config
+from small_runs import ending, start_workers, tiny_config
 
 from keras_simplepose.training.checkpoints import CheckpointFolder
 from keras_simplepose.training.devices import is_chief
@@ -28,28 +24,6 @@ train(dataclasses.replace(config, model=dataclasses.replace(config.model, frozen
 """
 
 
-def start(count, *command):
-    """Processes that TF_CONFIG makes workers of one run."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    addresses = [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
-    for each in sockets:
-        each.close()
-    processes = []
-    for index in range(count):
-        task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
-        environment = dict(os.environ) | ({"TF_CONFIG": json.dumps(task)} if count > 1 else {})
-        processes.append(
-            subprocess.Popen(
-                [sys.executable, *map(str, command)],
-                env=environment,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-        )
-    return processes
-
-
 def end(processes):
     for process in processes:
         output, _ = process.communicate(timeout=900)
@@ -57,7 +31,7 @@ def end(processes):
 
 
 def start_training(folder, workdir, strategy, count):
-    return start(count, "-c", RUN, Path(__file__).parents[1], folder, workdir, strategy)
+    return start_workers(count, "-c", RUN, Path(__file__).parents[1], folder, workdir, strategy)
 
 
 def kill_one(processes, folder):
@@ -101,7 +75,7 @@ def test_two_workers_give_the_losses_of_one_and_go_on(tmp_path):
     files = [f"--annotations={data.validation_annotations}", f"--images={data.validation_images}"]
     for folder, options in (("alone", ["--nomulti_worker"]), ("shared", ["--multi_worker"])):
         command = ["-m", "keras_simplepose.evaluate", f"--model={tmp_path / 'two' / 'best.keras'}", *files, *options]
-        end(start(1 + (folder == "shared"), *command, f"--output={tmp_path / folder}"))
+        end(start_workers(1 + (folder == "shared"), *command, f"--output={tmp_path / folder}"))
     alone, shared = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("alone", "shared"))
     assert shared == alone
     texts = [(tmp_path / name / "results.json").read_text() for name in ("alone", "shared")]
