@@ -8,12 +8,11 @@ import contextlib
 import json
 import os
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from keras_simplepose.core.poses import Poses
 from keras_simplepose.core.skeletons import Skeleton
-from keras_simplepose.utils.files import result_path
+from keras_simplepose.utils.files import ResultFiles, result_path
 
 FOLDER_NAME, FIELD, LABEL = "fiftyone", "poses", "person"
 
@@ -46,7 +45,7 @@ def sample_of(image: Path, size: tuple[int, int], poses: Poses) -> dict[str, Any
     }
 
 
-class FiftyOneFolder:
+class FiftyOneFolder(ResultFiles):
     """A folder with `samples.json` and `metadata.json`, which appears when closed without an error."""
 
     def __init__(self, folder: Path, skeleton: Skeleton, source: str = ""):
@@ -57,34 +56,22 @@ class FiftyOneFolder:
             skeleton: of the poses.
             source: what they are of; see `utils.files.result_path`.
         """
+        super().__init__()
         self.path, self._skeleton, self._source = folder / FOLDER_NAME, skeleton, source
-        self._stack, self._first = contextlib.ExitStack(), True
+        self._first = True
 
-    def __enter__(self) -> "FiftyOneFolder":
-        """Begins to write.
+    def _begin(self, stack: contextlib.ExitStack) -> None:
+        folder = stack.enter_context(result_path(self.path, self._source))
+        folder.mkdir()
+        shape: dict[str, Any] = {"_cls": "KeypointSkeleton", "labels": list(self._skeleton.keypoints)}
+        shape["edges"] = [list(edge) for edge in self._skeleton.edges]
+        metadata = {"name": "poses", "media_type": "image", "info": {"default_skeleton": shape}}
+        (folder / "metadata.json").write_text(json.dumps(metadata, indent=2), encoding="utf-8")
+        self._file = stack.enter_context(open(folder / "samples.json", "w", encoding="ascii"))
+        self._file.write('{"samples": [')
 
-        Raises:
-            UserError: the folder cannot be written to.
-        """
-        with self._stack:
-            folder = self._stack.enter_context(result_path(self.path, self._source))
-            folder.mkdir()
-            shape: dict[str, Any] = {"_cls": "KeypointSkeleton", "labels": list(self._skeleton.keypoints)}
-            shape["edges"] = [list(edge) for edge in self._skeleton.edges]
-            metadata = {"name": "poses", "media_type": "image", "info": {"default_skeleton": shape}}
-            (folder / "metadata.json").write_text(json.dumps(metadata, indent=2), encoding="utf-8")
-            self._file = self._stack.enter_context(open(folder / "samples.json", "w", encoding="ascii"))
-            self._file.write('{"samples": [')
-            self._stack = self._stack.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Ends the files, or removes them after an error."""
-        if error is None:
-            self._file.write("\n]}\n")
-        self._stack.__exit__(kind, error, trace)
+    def _end(self) -> None:
+        self._file.write("\n]}\n")
 
     def write(self, image: Path, size: tuple[int, int], poses: Poses) -> None:
         """Appends a photograph (height, width) with its poses."""

@@ -5,14 +5,13 @@ import csv
 import json
 import math
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 
 from keras_simplepose.core.poses import Poses
 from keras_simplepose.core.skeletons import Skeleton
-from keras_simplepose.utils.files import result_path
+from keras_simplepose.utils.files import ResultFiles, result_path
 
 JSON_NAME, CSV_NAME = "poses.json", "poses.csv"
 
@@ -32,7 +31,7 @@ def coco_results(
     ]
 
 
-class PoseFiles:
+class PoseFiles(ResultFiles):
     """`poses.json` and `poses.csv` in a folder; both appear when closed without an error."""
 
     def __init__(self, folder: Path, skeleton: Skeleton, category_id: int, source: str = ""):
@@ -44,40 +43,26 @@ class PoseFiles:
             category_id: of persons, as the boxes' file has it.
             source: what the poses are of; see `utils.files.result_path`.
         """
+        super().__init__()
         self._category_id, self._source = category_id, source
         self.json_path, self.csv_path = folder / JSON_NAME, folder / CSV_NAME
-        self._skeleton, self._stack, self._first = skeleton, contextlib.ExitStack(), True
+        self._skeleton, self._first = skeleton, True
 
-    def __enter__(self) -> "PoseFiles":
-        """Begins to write.
+    def _begin(self, stack: contextlib.ExitStack) -> None:
+        json_path, csv_path = (
+            stack.enter_context(result_path(path, self._source)) for path in (self.json_path, self.csv_path)
+        )
+        self._json = stack.enter_context(open(json_path, "w", encoding="utf-8"))
+        # Names of files need not be UTF-8; they come out as the bytes they are.
+        table = open(csv_path, "w", newline="", encoding="utf-8", errors="surrogateescape")
+        self._csv = csv.writer(stack.enter_context(table))
+        columns = [f"{name}_{part}" for name in self._skeleton.keypoints for part in ("x", "y", "score", "reliable")]
+        box = [f"box_{part}" for part in ("x", "y", "width", "height")]
+        self._csv.writerow(["image", "image_id", "seconds", "person", "score", *box, *columns])
+        self._json.write("[")
 
-        Raises:
-            UserError: the folder cannot be written to.
-        """
-        with self._stack:
-            json_path, csv_path = (
-                self._stack.enter_context(result_path(path, self._source)) for path in (self.json_path, self.csv_path)
-            )
-            self._json = self._stack.enter_context(open(json_path, "w", encoding="utf-8"))
-            # Names of files need not be UTF-8; they come out as the bytes they are.
-            table = open(csv_path, "w", newline="", encoding="utf-8", errors="surrogateescape")
-            self._csv = csv.writer(self._stack.enter_context(table))
-            columns = [
-                f"{name}_{part}" for name in self._skeleton.keypoints for part in ("x", "y", "score", "reliable")
-            ]
-            box = [f"box_{part}" for part in ("x", "y", "width", "height")]
-            self._csv.writerow(["image", "image_id", "seconds", "person", "score", *box, *columns])
-            self._json.write("[")
-            self._stack = self._stack.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Ends both, or removes them after an error."""
-        if error is None:
-            self._json.write("\n]\n")
-        self._stack.__exit__(kind, error, trace)
+    def _end(self) -> None:
+        self._json.write("\n]\n")
 
     def write(self, name: str, image_id: int, poses: Poses, seconds: float = math.nan) -> None:
         """Appends the poses of one picture, numbered from 0, shown `seconds` after a video's first frame.

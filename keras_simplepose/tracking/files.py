@@ -4,7 +4,6 @@ import contextlib
 import csv
 import json
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -14,12 +13,12 @@ from keras_simplepose.core.skeletons import Skeleton
 from keras_simplepose.data.posetrack import category, person_entry
 from keras_simplepose.tracking.similarity import joint_boxes
 from keras_simplepose.utils.errors import UserError
-from keras_simplepose.utils.files import read_json, result_path
+from keras_simplepose.utils.files import ResultFiles, read_json, result_path
 
 JSON_NAME, CSV_NAME = "tracks.json", "tracks.csv"
 
 
-class TrackFiles:
+class TrackFiles(ResultFiles):
     """`tracks.json` (PoseTrack18) and `tracks.csv` (MOTChallenge) in a folder; both appear once closed.
 
     The table has a line a person and frame: frame from 1, id, box left, top, width, height, score, −1, −1, −1.
@@ -29,37 +28,25 @@ class TrackFiles:
 
     def __init__(self, folder: Path, video: str, source: str = ""):
         """Prepares them for a video of this name; `source` is as `utils.files.result_path` takes it."""
+        super().__init__()
         self._source = source
-        self._paths, self._video, self._stack = (folder / JSON_NAME, folder / CSV_NAME), video, contextlib.ExitStack()
+        self._paths, self._video = (folder / JSON_NAME, folder / CSV_NAME), video
         self._images: list[str] = []
         self._persons = 0
 
-    def __enter__(self) -> "TrackFiles":
-        """Begins to write.
+    def _begin(self, stack: contextlib.ExitStack) -> None:
+        json_path, csv_path = (stack.enter_context(result_path(path, self._source)) for path in self._paths)
+        self._json = stack.enter_context(open(json_path, "w"))
+        self._csv = csv.writer(stack.enter_context(open(csv_path, "w", newline="")))
+        self._json.write('{"annotations": [')
 
-        Raises:
-            UserError: the folder cannot be written to.
-        """
-        with self._stack:
-            json_path, csv_path = (self._stack.enter_context(result_path(path, self._source)) for path in self._paths)
-            self._json = self._stack.enter_context(open(json_path, "w"))
-            self._csv = csv.writer(self._stack.enter_context(open(csv_path, "w", newline="")))
-            self._json.write('{"annotations": [')
-            self._stack = self._stack.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Ends both, or removes them after an error."""
-        if error is None:
-            images = [
-                {"id": number, "frame_id": number, "file_name": name, "vid_id": self._video, "is_labeled": True}
-                for number, name in enumerate(self._images)
-            ]
-            rest = json.dumps({"images": images, "categories": [category()]})
-            self._json.write("\n], " + rest[1:] + "\n")
-        self._stack.__exit__(kind, error, trace)
+    def _end(self) -> None:
+        images = [
+            {"id": number, "frame_id": number, "file_name": name, "vid_id": self._video, "is_labeled": True}
+            for number, name in enumerate(self._images)
+        ]
+        rest = json.dumps({"images": images, "categories": [category()]})
+        self._json.write("\n], " + rest[1:] + "\n")
 
     def write(self, name: str, tracked: TrackedPoses) -> None:
         """Appends a frame of this name."""

@@ -8,7 +8,8 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from keras_simplepose.utils.errors import UserError
 
@@ -94,6 +95,44 @@ def result_path(path: str | os.PathLike, source: str = "") -> Iterator[Path]:
         yield temporary
         # Before the file appears: a line too many does no harm, a file without a line could not be replaced.
         _record(path, file_hash(temporary), source)
+
+
+class ResultFiles:
+    """Results written as they come: a context, whose files appear when it is left without an error.
+
+    A class of its kind opens its files in `_begin`, the finished places by `result_path`, and ends them in `_end`.
+    """
+
+    def __init__(self) -> None:
+        """Opens nothing yet."""
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        """Begins to write.
+
+        Raises:
+            UserError: the folder cannot be written to.
+        """
+        with contextlib.ExitStack() as stack:
+            self._begin(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Ends the files, or removes them after an error."""
+        if error is None:
+            self._end()
+        self._stack.__exit__(kind, error, trace)
+
+    def _begin(self, stack: contextlib.ExitStack) -> None:
+        """Opens the files, what closes them entered into the stack."""
+        raise NotImplementedError
+
+    def _end(self) -> None:
+        """Writes what is last in them."""
+        raise NotImplementedError
 
 
 def record_results(*paths: str | os.PathLike) -> None:
