@@ -71,10 +71,10 @@ def main(config: EvaluationDataConfig, evaluation: EvaluationConfig, codec: Code
 
 def _print_ceilings(config: EvaluationDataConfig, evaluation: EvaluationConfig, codec: CodecConfig) -> None:
     from keras_simplepose.core.skeletons import load_skeleton
+    from keras_simplepose.data.annotations import load_configured
     from keras_simplepose.evaluation.codec_ceiling import ceiling_table
-    from keras_simplepose.evaluation.run import load_ground_truth
 
-    persons = load_ground_truth(config, load_skeleton(codec.skeleton))
+    persons = load_configured(config, load_skeleton(codec.skeleton))
     print(f"annotations: {persons.summary()}")
     for line in ceiling_table(persons, codec, evaluation):
         print(line, flush=True)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from keras_simplepose.config import EvaluationDataConfig, PrepareConfig
 from keras_simplepose.core.skeletons import MPII16, Skeleton
 from keras_simplepose.data.coco import load_persons
 from keras_simplepose.data.mpii import load_mpii
@@ -45,6 +46,18 @@ def load_annotations(
     }
     reader = next(reader for reader in READERS.values() if reader.recognises(path))
     return reader.load(path, images, skeleton, options)
+
+
+def load_configured(config: EvaluationDataConfig | PrepareConfig, skeleton: Skeleton) -> PersonSet:
+    """The annotations that a configuration names, read as its options say; errors as `load_annotations`."""
+    return load_annotations(
+        config.annotations,
+        config.images,
+        skeleton,
+        trust_keypoint_order=config.trust_keypoint_order,
+        boxes_from_keypoints=config.boxes_from_keypoints,
+        follow_paths=config.follow_paths,
+    )
 
 
 def _load_coco(path: Path, images: str | Path, skeleton: Skeleton, options: dict[str, bool]) -> PersonSet:

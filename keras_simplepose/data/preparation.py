@@ -11,7 +11,7 @@ import tqdm
 
 from keras_simplepose.config import AugmentationConfig, ModelConfig, PrepareConfig
 from keras_simplepose.core.skeletons import load_skeleton
-from keras_simplepose.data.annotations import load_annotations
+from keras_simplepose.data.annotations import load_configured
 from keras_simplepose.data.patch_files import CutResult, CutTask, cut_image
 from keras_simplepose.data.patches import PatchSettings
 from keras_simplepose.data.persons import PersonSet
@@ -63,14 +63,7 @@ def prepare(
     _check(config)
     reading = reading or ImageReading(config.orientation)
     skeleton = load_skeleton(model.skeleton)
-    persons = load_annotations(
-        config.annotations,
-        config.images,
-        skeleton,
-        trust_keypoint_order=config.trust_keypoint_order,
-        boxes_from_keypoints=config.boxes_from_keypoints,
-        follow_paths=config.follow_paths,
-    )
+    persons = load_configured(config, skeleton)
     settings = PatchSettings.for_training(model.input_size, augmentation, skeleton.upper_body)
     tasks = _tasks(persons, config, settings, seed)
     skipped: list[Skipped] = []

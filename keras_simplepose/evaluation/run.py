@@ -4,9 +4,8 @@ import os
 from dataclasses import replace
 
 from keras_simplepose.config import CodecConfig, EvaluationConfig, EvaluationDataConfig
-from keras_simplepose.core.skeletons import Skeleton
 from keras_simplepose.core.spec import PoseSpec
-from keras_simplepose.data.annotations import load_annotations
+from keras_simplepose.data.annotations import load_configured
 from keras_simplepose.data.coco import load_detections
 from keras_simplepose.data.persons import PersonSet
 from keras_simplepose.evaluation.codec_ceiling import codec_ceiling, codec_spec
@@ -45,7 +44,7 @@ def evaluate(
         raise UserError(f"{config.images}: no such folder of images")
     predictor = PosePredictor.load(config.model, evaluation) if config.model else None
     spec = predictor.spec if predictor else codec_spec(codec)
-    persons = load_ground_truth(config, spec.skeleton)
+    persons = load_configured(config, spec.skeleton)
     notes: dict[str, int] = {}
     detections = load_detections(config.detections, persons, notes) if config.detections else None
     if output:
@@ -77,15 +76,3 @@ def evaluate(
         )
     counts = result.counts | {note.replace(" ", "_"): count for note, count in notes.items()}
     return replace(result, counts=counts), persons, spec
-
-
-def load_ground_truth(config: EvaluationDataConfig, skeleton: Skeleton) -> PersonSet:
-    """The annotations that a configuration names, read as its options say; errors as `load_annotations`."""
-    return load_annotations(
-        config.annotations,
-        config.images,
-        skeleton,
-        trust_keypoint_order=config.trust_keypoint_order,
-        boxes_from_keypoints=config.boxes_from_keypoints,
-        follow_paths=config.follow_paths,
-    )
