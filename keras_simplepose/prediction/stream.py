@@ -88,14 +88,11 @@ def predict_source(
 
     Raises:
         UserError: nothing can be read or written, fiftyone is wanted of what are no photographs, an output would
-            replace an input, a file not made here or the
-            results of another source, there is no display to show on, or the network is damaged.
+            replace an input, a file not made here or the results of another source, there is no display to show on, or
+            the network is damaged.
     """
     summary, output = PredictionSummary(), Path(output)
-    if fiftyone and not isinstance(source, ImageFiles):
-        raise UserError("fiftyone wants photographs, whose files it refers to; it has none of a video's frames")
-    planned = [*planned_outputs(source, output, draw), *([output / FOLDER_NAME] if fiftyone else [])]
-    check_outputs(planned, [*source.paths, *inputs], source.identity)
+    check_outputs(planned_outputs(source, output, draw, fiftyone), [*source.paths, *inputs], source.identity)
     total = min(source.total or maximum_frames, maximum_frames) if maximum_frames else source.total
 
     def on_fault(message: str) -> None:
@@ -130,9 +127,15 @@ def predict_source(
     return summary
 
 
-def planned_outputs(source: Source, output: Path, save_drawings: bool) -> list[Path]:
-    """The files that `predict_source` writes to a folder."""
-    paths = [output / JSON_NAME, output / CSV_NAME]
+def planned_outputs(source: Source, output: Path, save_drawings: bool, fiftyone: bool = False) -> list[Path]:
+    """The files and folders that `predict_source` writes to a folder.
+
+    Raises:
+        UserError: fiftyone is wanted of what are no photographs.
+    """
+    if fiftyone and not isinstance(source, ImageFiles):
+        raise UserError("fiftyone wants photographs, whose files it refers to; it has none of a video's frames")
+    paths = [output / JSON_NAME, output / CSV_NAME, *([output / FOLDER_NAME] if fiftyone else [])]
     if not save_drawings:
         return paths
     if isinstance(source, Video):
