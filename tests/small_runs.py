@@ -10,19 +10,11 @@ import sys
 
 import keras
 import numpy as np
+from small_training import configuration, rendered
 
-from keras_simplepose.config import (
-    AugmentationConfig,
-    EvaluationConfig,
-    ModelConfig,
-    OptimizationConfig,
-    RunConfig,
-    TrainingConfig,
-    TrainingDataConfig,
-)
+from keras_simplepose.config import EvaluationConfig, ModelConfig, OptimizationConfig
 from keras_simplepose.core.skeletons import COCO17
 from keras_simplepose.core.spec import PoseSpec
-from keras_simplepose.data.synthetic.scenes import make_synthetic_dataset
 from keras_simplepose.models.files import save_model
 from keras_simplepose.models.layers import Heatmaps
 from keras_simplepose.training import loop
@@ -46,16 +38,15 @@ def tiny_network(dropout=0.2):
 def tiny_config(folder, images=4, dropout=0.2, **run):
     """A run in FOLDER/run; its data and initial model are made beside it, once."""
     if not (folder / "tiny.keras").exists():
-        make_synthetic_dataset(folder / "set", images, seed=1, workers=1, image_size=(120, 160))
         save_model(tiny_network(dropout), folder / "tiny.keras")
-    places = [str(folder / "set" / "person_keypoints.json"), str(folder / "set" / "images")]
-    return TrainingConfig(
-        ModelConfig(initial_model=str(folder / "tiny.keras")),
-        TrainingDataConfig("", *places, *places, shuffle_buffer=3),
-        AugmentationConfig(),
-        OptimizationConfig(epochs=EPOCHS, batch_size=BATCH, learning_rate=1e-2, drop_epochs=(2,), ema_decay=0.9),
-        RunConfig(**{"workdir": str(folder / "run"), "jit_compile": "off", "picture_count": 0} | run),
-        EvaluationConfig(evaluation_batch_size=BATCH, flip_test=False),
+    data = dataclasses.replace(rendered(folder / "set", images), shuffle_buffer=3)
+    model = ModelConfig(initial_model=str(folder / "tiny.keras"))
+    return dataclasses.replace(
+        configuration(data, model=model, **{"workdir": folder / "run", "picture_count": 0} | run),
+        optimization=OptimizationConfig(
+            epochs=EPOCHS, batch_size=BATCH, learning_rate=1e-2, drop_epochs=(2,), ema_decay=0.9
+        ),
+        evaluation=EvaluationConfig(evaluation_batch_size=BATCH, flip_test=False),
     )
 
 

@@ -3,22 +3,13 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
-from small_training import network
+from small_training import MODEL, network
 
 from keras_simplepose.config import ModelConfig, TrainingConfig
 from keras_simplepose.models.files import load_model, save_model
 from keras_simplepose.models.stages import pose_spec
 from keras_simplepose.training.network import build_network, load_teacher
 from keras_simplepose.utils.errors import UserError
-
-MODEL = ModelConfig(
-    backbone="mobilenetv2",
-    backbone_weights="none",
-    alpha=0.35,
-    input_size=(64, 64),
-    deconv_filters=(16,),
-    deconv_kernels=(4,),
-)
 
 
 def test_frozen_layers_are_frozen():

@@ -6,20 +6,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_training import BATCH, patches
+from small_training import configuration, patches, rendered
 
-from keras_simplepose.config import (
-    AugmentationConfig,
-    EvaluationConfig,
-    ModelConfig,
-    OptimizationConfig,
-    RunConfig,
-    TrainingConfig,
-    TrainingDataConfig,
-)
+from keras_simplepose.config import EvaluationConfig, ModelConfig
 from keras_simplepose.core.skeletons import COCO17
 from keras_simplepose.core.spec import PoseSpec
-from keras_simplepose.data.synthetic.scenes import make_synthetic_dataset
 from keras_simplepose.models.files import load_model, save_model
 from keras_simplepose.models.layers import Heatmaps
 from keras_simplepose.models.losses import keypoint_mse
@@ -84,17 +75,9 @@ def test_stages_of_other_shapes_are_refused():
 
 @pytest.mark.slow
 def test_a_run_of_two_stages_evaluates_and_goes_on(tmp_path):
-    annotations, images = make_synthetic_dataset(tmp_path / "set", 4, seed=1, workers=1, image_size=(120, 160))
     save_model(two_stages(), tmp_path / "two.keras")
-    data = TrainingDataConfig("", str(annotations), str(images), str(annotations), str(images))
-    config = TrainingConfig(
-        ModelConfig(initial_model=str(tmp_path / "two.keras")),
-        data,
-        AugmentationConfig(),
-        OptimizationConfig(epochs=1, batch_size=BATCH),
-        RunConfig(workdir=str(tmp_path / "run"), jit_compile="off", picture_count=2),
-        EvaluationConfig(evaluation_batch_size=BATCH),
-    )
+    model = ModelConfig(initial_model=str(tmp_path / "two.keras"))
+    config = configuration(rendered(tmp_path / "set"), tmp_path / "run", model=model)
     (row,) = train(config).rows
     assert 0 < row["loss"] and 0 < row["validation_loss"] and 0 <= row["AP"] <= 1
     assert (tmp_path / "run" / "examples.png").is_file()

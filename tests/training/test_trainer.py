@@ -11,20 +11,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_training import BATCH, network, patches
+from small_training import configuration, network, patches, rendered
 
-from keras_simplepose.config import (
-    AugmentationConfig,
-    EvaluationConfig,
-    ModelConfig,
-    OptimizationConfig,
-    RunConfig,
-    TrainingConfig,
-    TrainingDataConfig,
-)
+from keras_simplepose.config import RunConfig, TrainingConfig
 from keras_simplepose.core.skeletons import COCO17
 from keras_simplepose.core.spec import PoseSpec
-from keras_simplepose.data.synthetic.scenes import make_synthetic_dataset
 from keras_simplepose.models.files import load_model
 from keras_simplepose.training import trainer
 from keras_simplepose.training.checkpoints import CheckpointFolder
@@ -37,15 +28,6 @@ from keras_simplepose.training.sources import training_source
 from keras_simplepose.training.trainer import make_optimizer, train
 from keras_simplepose.training.training_model import TrainingModel
 from keras_simplepose.utils.errors import UserError
-
-MODEL = ModelConfig(
-    backbone="mobilenetv2",
-    backbone_weights="none",
-    alpha=0.35,
-    input_size=(64, 64),
-    deconv_filters=(16,),
-    deconv_kernels=(4,),
-)
 
 
 def update(batch, jit_compile=False, precision="float32", frozen=False):
@@ -148,21 +130,7 @@ def test_two_replicas_of_8_are_one_of_16(head):
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     """Rendered people: 4 images to train on, which are also the validation set."""
-    annotations, images = make_synthetic_dataset(
-        tmp_path_factory.mktemp("data") / "set", 4, seed=1, workers=1, image_size=(120, 160)
-    )
-    return TrainingDataConfig(annotations=str(annotations), images=str(images))
-
-
-def configuration(data, workdir, epochs=1, **run):
-    return TrainingConfig(
-        MODEL,
-        data,
-        AugmentationConfig(),
-        OptimizationConfig(epochs=epochs, batch_size=BATCH),
-        RunConfig(workdir=str(workdir), jit_compile="off", picture_count=2, **run),
-        EvaluationConfig(evaluation_batch_size=BATCH),
-    )
+    return rendered(tmp_path_factory.mktemp("data") / "set", validated=False)
 
 
 @pytest.fixture(scope="module")
@@ -223,8 +191,7 @@ def test_the_state_holds_weights_and_optimiser(finished, data):
 
 def test_watching_changes_no_weight(data, finished, tmp_path):
     """Neither pictures nor an evaluation, which `finished` has and this run has not."""
-    config = configuration(data, tmp_path)
-    train(dataclasses.replace(config, run=dataclasses.replace(config.run, picture_count=0)))
+    train(configuration(data, tmp_path, picture_count=0))
     unwatched, watched = (load_model(folder / "last.keras").weights for folder in (tmp_path, finished.workdir))
     for one, other in zip(unwatched, watched, strict=True):
         np.testing.assert_array_equal(one, other)
