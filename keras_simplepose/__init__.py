@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 from keras_simplepose.utils.native_notes import without_native_notes
-from keras_simplepose.utils.processes import WORKER_VARIABLE
+from keras_simplepose.utils.processes import COMMAND_VARIABLE, WORKER_VARIABLE
 from keras_simplepose.version import VERSION as __version__
 
 _HOMES = {
@@ -48,8 +48,10 @@ def __dir__() -> list[str]:
 # took 0.4 of the time and a training step of ResNet-50 0.7 on an AVX2 processor. Read when TensorFlow is loaded.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
-_is_command = sys.argv[:1] == ["-m"]  # Notes on CUDA and CPU features would bury a command's own lines.
+# Notes on CUDA and CPU features would bury a command's own lines; processes that it starts are its own.
+_is_command = sys.argv[:1] == ["-m"] or COMMAND_VARIABLE in os.environ
 if _is_command:
+    os.environ[COMMAND_VARIABLE] = "1"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # What it cannot read, the command says itself.
 

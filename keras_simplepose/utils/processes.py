@@ -13,6 +13,7 @@ from typing import Any
 
 from keras_simplepose.utils.errors import UserError
 
+COMMAND_VARIABLE = "KERAS_SIMPLEPOSE_COMMAND"  # Set for processes that a command starts.
 WORKER_VARIABLE = "KERAS_SIMPLEPOSE_WORKER"  # Set for our own workers: the package then loads no Keras on import.
 
 
