@@ -9,8 +9,9 @@ from keras_simplepose.utils.errors import UserError
 DESCRIPTION = """Prints layers, parameters, multiply-adds, latency here and the memory of a training step.
 
 Networks: --model (.keras files, or small), and --flagfile (what train takes: its network, new, with random weights).
-Of one network its layers are listed as well. Latency is that of a forward pass of one crop in a graph, all stages;
-memory what a process grows by in its first training step, on this machine's processor."""
+Of one network its layers are listed as well. GMAC are 10^9 multiply-adds of one crop; ms/crop is the time of a forward
+pass of one crop in a graph, all stages; GB is what a process grows by in its first training step of so many crops, on
+this machine's processor: activations, gradients and the optimiser's state, but neither the weights nor TensorFlow."""
 
 
 def main(config: SummaryConfig) -> None:
@@ -27,8 +28,9 @@ def main(config: SummaryConfig) -> None:
         raise UserError("nothing to sum up: give --model=FILE,… or --flagfile=FILE,…")
     if len(sources) == 1:
         print("\n".join(layer_lines(network_of(sources[0][1]))) + "\n")
-    rows = [measure_costs(name, source, config.rounds, config.training_batch) for name, source in sources]
-    print(table(rows, config.training_batch))
+    rows = (measure_costs(name, source, config.rounds, config.training_batch) for name, source in sources)
+    for line in table([name for name, _ in sources], rows, config.training_batch):
+        print(line, flush=True)  # As they come: a large network takes a minute.
 
 
 def own_arguments(arguments: list[str]) -> list[str]:

@@ -3,11 +3,12 @@
 import dataclasses
 import math
 import multiprocessing
+import os
 import resource
 import statistics
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_simplepose.benchmarks.memory import resident_bytes
 from keras_simplepose.config import ModelConfig, OptimizationConfig, TrainingConfig
 from keras_simplepose.conversion.named_models import load_model
 from keras_simplepose.core.spec import PoseSpec
@@ -136,9 +138,10 @@ def _training_bytes(source: str | ModelConfig, batch: int) -> int:
 
 
 def step_bytes(source: str | ModelConfig, batch: int) -> int:
-    """How many bytes this process's peak grows by in one training step of a batch, the optimiser's state included."""
+    """By how many bytes this process grows in one training step of a batch, the optimiser's state included."""
     network = network_of(source)
-    trainer, before = TrainingModel(network), _peak_bytes()
+    # What it holds, not its peak: making a network may have taken more for a moment.
+    trainer, before = TrainingModel(network), resident_bytes(os.getpid()) or _peak_bytes()
     config = dataclasses.replace(TrainingConfig(), optimization=OptimizationConfig(batch_size=batch))
     trainer.compile(optimizer=make_optimizer(config, 1, network))
     trainer.optimizer.build(network.trainable_variables)
@@ -183,20 +186,27 @@ def layer_lines(network: keras.Model) -> list[str]:
     return [*lines, f"{network.name}: {network.count_params():,} parameters{stages}"]
 
 
-def table(rows: Sequence[Costs], training_batch: int) -> str:
-    """The networks' costs as lines of text."""
-    width = max(len("network"), *(len(Path(row.name).name) for row in rows))
+def table(names: Sequence[str], rows: Iterable[Costs], training_batch: int) -> Iterator[str]:
+    """The networks' costs as lines of text, each as soon as its row is there.
+
+    Args:
+        names: of the rows that come.
+        rows: one for each.
+        training_batch: crops of the training step.
+    """
+    files = [Path(name).name for name in names]
+    shown = files if len(set(files)) == len(files) else names  # Runs call their models alike.
+    width = max(len("network"), *map(len, shown))
     memory = f"GB, step of {training_batch}" if training_batch else "GB, step"
-    lines = [
+    yield (
         f"{'network':<{width}} {'input':>8} {'layers':>7} {'parameters':>12} {'trainable':>12} {'GMAC':>7} "
-        f"{'ms/crop':>8} {memory:>13}"
-    ]
-    for row in rows:
+        f"{'ms/crop':>8} {memory}"
+    )
+    for name, row in zip(shown, rows, strict=True):
         size = "×".join(map(str, row.input_size))
         latency = "" if row.milliseconds is None else f"{row.milliseconds:.1f}"
-        memory = "" if row.training_bytes is None else f"{row.training_bytes / 1e9:.2f}"
-        lines.append(
-            f"{Path(row.name).name:<{width}} {size:>8} {row.layers:>7} {row.parameters:>12,} {row.trainable:>12,} "
-            f"{row.multiply_adds / 1e9:>7.2f} {latency:>8} {memory:>13}"
+        grown = "" if row.training_bytes is None else f"{row.training_bytes / 1e9:.2f}"
+        yield (
+            f"{name:<{width}} {size:>8} {row.layers:>7} {row.parameters:>12,} {row.trainable:>12,} "
+            f"{row.multiply_adds / 1e9:>7.2f} {latency:>8} {grown:>{len(memory)}}"
         )
-    return "\n".join(lines)

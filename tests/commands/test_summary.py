@@ -3,7 +3,7 @@ import pytest
 from stand_ins import SPEC, tiny_network
 
 from keras_simplepose import summary
-from keras_simplepose.benchmarks.costs import measure_costs, multiply_adds
+from keras_simplepose.benchmarks.costs import Costs, measure_costs, multiply_adds, table
 from keras_simplepose.config import ModelConfig, SummaryConfig
 from keras_simplepose.models.files import save_model
 from keras_simplepose.utils.errors import UserError
@@ -51,6 +51,15 @@ def test_one_table_for_files_and_flagfiles(tmp_path, capsys):
     ]
     with pytest.raises(UserError, match="nothing to sum up"):
         summary.main(SummaryConfig())
+
+
+def test_models_of_one_name_are_told_apart_and_columns_stand_below_their_heads():
+    rows = [Costs(name, "pose", (64, 64), 3, 1_000, 900, 2 * 10**9, 12.3, 4 * 10**9) for name in ("a/best", "b/best")]
+    header, one, other = table([row.name for row in rows], rows, 16)
+    assert one.startswith("a/best ") and other.startswith("b/best ") and len(header) == len(one) == len(other)
+    for title, value in (("ms/crop", "12.3"), ("GB, step of 16", "4.00"), ("GMAC", "2.00"), ("input", "64×64")):
+        assert header.index(title) + len(title) == one.index(f" {value}") + 1 + len(value)
+    assert list(table(["a/best", "b/last"], rows, 16))[1].startswith("best ")
 
 
 @pytest.mark.slow
