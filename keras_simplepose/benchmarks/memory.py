@@ -59,9 +59,10 @@ class Watched:
     def curve(self) -> tuple[np.ndarray, np.ndarray]:
         """Work done [M] and bytes [M], from the first piece to the last; what begins and ends a command is left out."""
         done, sizes = np.array(self.done), np.array(self.bytes)
-        last = int(np.argmax(done)) + 1  # argmax gives the first of equals.
-        counts = done[:last] > 0
-        return done[:last][counts], sizes[:last][counts]
+        under_way = (done > 0) & (done < done.max())
+        if not under_way.any():  # All of it was done between two looks.
+            under_way[np.argmax(done)] = True
+        return done[under_way], sizes[under_way]
 
 
 def memory_benchmark(config: BenchmarkConfig) -> Iterator[Row]:
