@@ -174,9 +174,9 @@ def fit_of(logits: np.ndarray, targets: np.ndarray) -> Fit:
     for place in np.unique(places):
         inside = places == place
         mean, share = float(chances[inside].mean()), float(targets[inside].mean())
-        table.append((place / BINS, (place + 1) / BINS, int(inside.sum()), mean, share))
-        error += abs(mean - share) * inside.mean()
-    return Fit(entropy, float(error), tuple(table))
+        table.append((float(place / BINS), float((place + 1) / BINS), int(inside.sum()), mean, share))
+        error += float(abs(mean - share) * inside.mean())
+    return Fit(entropy, error, tuple(table))
 
 
 def sigmoid(values: np.ndarray) -> np.ndarray:
