@@ -1,7 +1,8 @@
 """The proof of an export: every artefact run beside the Keras model, each signature on the same photographs.
 
 Decoding jumps: where two heatmap values that decide a point differ by less than float32's noise, two right
-implementations may answer a pixel or more apart. Such points are counted and left out of the pixel difference, but not
+implementations may answer a pixel or more apart; and where a map is nearly flat, a second-order step makes a tenth of a
+pixel of such noise. Such points are counted and left out of the pixel difference, but not
 of the proof: their heatmap value must still be the Keras model's.
 """
 

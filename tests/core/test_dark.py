@@ -4,8 +4,10 @@ import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
+from step_oracle import assert_margins_are_the_slow_ones
 
 from keras_simplepose.core import codecs
+from keras_simplepose.core.codecs.dark import JUMP
 from keras_simplepose.core.skeletons import COCO17
 from keras_simplepose.core.spec import PoseSpec
 
@@ -124,7 +126,14 @@ def test_a_flat_map_has_no_step():
     flat = np.ones((1, *SIZE, 1), np.float32) * np.float32(1e-12)
     flat[0, 10, 10] = 2e-12  # All below what the logarithm can tell apart.
     np.testing.assert_array_equal(codecs.decode(flat, spec())[0], [[[40, 40]]])
-    assert codecs.decision_margins(flat, spec())[0, 0] == 0
+    assert codecs.decision_margins(flat, spec())[0, 0] == pytest.approx(1e-12, rel=1e-3)  # Only the maximum can move.
+
+
+def test_margins_are_the_oracles():
+    maps = bumps(11, 2.0, batch=1)
+    maps[..., 8:] = np.random.default_rng(5).normal(0, 1, maps[..., 8:].shape)  # Most of it clipped once smoothed.
+    margins = codecs.decision_margins(maps, spec())[0]
+    assert_margins_are_the_slow_ones(margins, maps[0], lambda heatmap: STRIDE * oracle_point(heatmap, 2.0), JUMP)
 
 
 def test_graphs_and_compiled_graphs_agree():

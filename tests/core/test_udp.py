@@ -4,9 +4,11 @@ import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
+from step_oracle import assert_margins_are_the_slow_ones
 
 from keras_simplepose.config import EvaluationConfig
 from keras_simplepose.core import codecs
+from keras_simplepose.core.codecs.dark import JUMP
 from keras_simplepose.core.geometry import transform_points
 from keras_simplepose.core.skeletons import COCO17
 from keras_simplepose.core.spec import PoseSpec
@@ -89,6 +91,13 @@ def test_targets_and_points_are_the_oracles(sigma):
         np.testing.assert_array_equal(maxima, maps.max(axis=(1, 2)))
         np.testing.assert_array_equal(points[0, :2], 0)
         np.testing.assert_allclose(points[decided], (STRIDES * expected)[decided], atol=0.01)
+
+
+def test_margins_are_the_oracles():
+    maps = bumps(11)[:1]
+    maps[..., 8:] = np.random.default_rng(5).normal(0, 1, maps[..., 8:].shape)  # Most of it clipped once smoothed.
+    margins = codecs.decision_margins(maps, spec())[0]
+    assert_margins_are_the_slow_ones(margins, maps[0], lambda heatmap: STRIDES * oracle_point(heatmap, 2.0), JUMP)
 
 
 @pytest.mark.parametrize("degrees", [0.0, 30.0])

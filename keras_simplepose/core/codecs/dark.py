@@ -5,6 +5,8 @@ Gaussian is a parabola, and goes to the top of the parabola through the maximum'
 """
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from keras import ops
@@ -14,7 +16,11 @@ from keras_simplepose.core.codecs.frame import Frame, Peaks, peak_margins, rows_
 
 PATCH_RADIUS = 3  # In sigmas: a keypoint further outside the heatmap has weight 0, as in the quarter-offset codec.
 SMALLEST = 1e-10  # Values are raised to this before the logarithm (authors' release).
-JUMP = 0.1  # Heatmap pixels: where noise may move the step by this, the point hangs on it as on a decision.
+REACH = 2  # Heatmap pixels from the maximum whose values make the step.
+JUMP = 0.1  # Crop pixels: where noise may move the step by this, the point hangs on it as on a decision.
+
+# (∂x, ∂y, ∂xx, ∂xy, ∂yy) of a function that gives the values at the maximum, so far right and down of it.
+Derivatives = Callable[[Callable[[int, int], Any]], tuple[Any, Any, Any, Any, Any]]
 
 
 def blur_radius(sigma: float) -> int:
@@ -57,13 +63,10 @@ def blur_band(size: int, sigma: float) -> np.ndarray:
     return np.stack([np.pad(kernel, (place, size - 1 - place)) for place in range(size)])
 
 
-def smoothed_logarithm(
-    heatmaps: Array, maxima: Array, sigma: float, smallest: float = SMALLEST, largest: float = math.inf
-) -> Array:
-    """Heatmaps [B, h, w, K] float32 smoothed with zeros around, back at their own maxima [B, K], as logarithms.
+def smoothed(heatmaps: Array, maxima: Array, sigma: float) -> tuple[Array, Array]:
+    """Heatmaps [B, h, w, K] float32 smoothed with zeros around, back at their own maxima [B, K]; by what factor [B, K].
 
-    Values are clipped to `smallest` and `largest` first. By matrices: XLA's depthwise convolution took 60 times as
-    long on processors.
+    By matrices: XLA's depthwise convolution took 60 times as long on processors.
     """
     radius = blur_radius(sigma)
     down, across = (blur_band(size, sigma)[:, radius:-radius] for size in heatmaps.shape[1:3])  # Symmetric.
@@ -71,8 +74,8 @@ def smoothed_logarithm(
     smooth = ops.transpose(smooth, (0, 2, 3, 1))
     highest = ops.max(smooth, axis=(1, 2))
     # Maps without a positive value have no scale to go back to, and no point either.
-    scale = ops.where(highest > 0, maxima / ops.maximum(highest, SMALLEST), 1.0)
-    return ops.log(ops.clip(smooth * scale[:, None, None], smallest, largest))
+    factor = ops.where(highest > 0, maxima / ops.maximum(highest, SMALLEST), 1.0)
+    return smooth * factor[:, None, None], factor
 
 
 def decode(heatmaps: Array, spec: Frame, gather_free: bool = False) -> tuple[Array, Array]:
@@ -83,7 +86,7 @@ def decode(heatmaps: Array, spec: Frame, gather_free: bool = False) -> tuple[Arr
     heatmaps = ops.convert_to_tensor(heatmaps, "float32")
     _, h, w, _ = heatmaps.shape
     peaks = Peaks.of(heatmaps)
-    surface = smoothed_logarithm(heatmaps, peaks.maxima, spec.sigma)
+    surface = ops.log(ops.maximum(smoothed(heatmaps, peaks.maxima, spec.sigma)[0], SMALLEST))
 
     def value(right: int, down: int) -> Array:
         return peaks.value(surface, right + down * w, gather_free)
@@ -99,7 +102,7 @@ def decode(heatmaps: Array, spec: Frame, gather_free: bool = False) -> tuple[Arr
     return peaks.points(ops.where(stepped[..., None], step, 0.0), spec.stride), peaks.maxima
 
 
-def _derivatives(value: Array) -> tuple[Array, Array, Array, Array, Array]:
+def _derivatives(value: Callable[[int, int], Any]) -> tuple[Any, Any, Any, Any, Any]:
     """∂x, ∂y, ∂xx, ∂xy, ∂yy by differences of `value(right, down)` (authors' release)."""
     middle = value(0, 0)
     dx = 0.5 * (value(1, 0) - value(-1, 0))
@@ -111,36 +114,64 @@ def _derivatives(value: Array) -> tuple[Array, Array, Array, Array, Array]:
 
 
 def decision_margins(heatmaps: np.ndarray, spec: Frame) -> np.ndarray:
-    """As `registry.decision_margins`: of the maximum and its sign, and of a step that goes astray."""
-    count, h, w, keypoints = heatmaps.shape
-    flat = rows_of(heatmaps)
-    maxima = heatmaps.max(axis=(1, 2))
-    surface = rows_of(np.asarray(smoothed_logarithm(ops.convert_to_tensor(heatmaps), maxima, spec.sigma)))
-    index, rows = flat.argmax(axis=1), np.arange(len(flat))
-    read: list[np.ndarray] = []
-
-    def value(right: int, down: int) -> np.ndarray:
-        read.append(surface[rows, np.clip(index + right + down * w, 0, h * w - 1)])
-        return read[-1]
-
-    _, _, dxx, dxy, dyy = _derivatives(value)
-    x, y = index % w, index // w
+    """As `registry.decision_margins`: of the maximum and its sign, and of the step."""
+    _, h, w, _ = heatmaps.shape
+    peaks = Peaks.of(ops.convert_to_tensor(heatmaps, "float32"))
+    x, y = np.asarray(peaks.x), np.asarray(peaks.y)
     inside = (x > 1) & (x < w - 2) & (y > 1) & (y < h - 2)
-    astray = np.where(inside, step_margins(dxx, dxy, dyy, np.min(read, axis=0)), np.inf)
-    return np.minimum(peak_margins(flat), astray).reshape(count, keypoints)
+    step = np.where(inside, step_margins(heatmaps, peaks, spec, _derivatives, SMALLEST), np.inf)
+    return np.minimum(peak_margins(rows_of(heatmaps)).reshape(step.shape), step)
 
 
-def step_margins(dxx: np.ndarray, dxy: np.ndarray, dyy: np.ndarray, least: np.ndarray) -> np.ndarray:
-    """The least change of the smoothed values that may move a Newton step by `JUMP`.
+def step_margins(
+    heatmaps: np.ndarray,
+    peaks: Peaks,
+    spec: Frame,
+    derivatives: Derivatives,
+    smallest: float,
+    largest: float = math.inf,
+) -> np.ndarray:
+    """[B, K]: the change of a map's values, all at once and at its worst, that moves a Newton step by `JUMP`.
 
-    A change of them by ε moves their logarithm by ε over the least of them, and the step by no more than that over the
-    Hessian's smallest curvature.
+    To first order: changes δg, δH move the step d = −H⁻¹ g by −H⁻¹ (δg + δH d). Both are sums of the logarithms around
+    the maximum, which change by a smoothed value's change over the value, and that is a sum of the map's own changes.
+    A value that is clipped changes nothing, but a map is never further from another answer than that is from its limit.
 
     Args:
-        dxx: second derivatives of the logarithm, of any shape; dxy and dyy likewise.
-        dxy: see dxx.
-        dyy: see dxx.
-        least: the least logarithm that the derivatives come from.
+        heatmaps: [B, h, w, K].
+        peaks: of them.
+        spec: of the network.
+        derivatives: as `_derivatives`, of values up to `REACH` pixels away, maps being continued by their borders.
+        smallest: to which smoothed values are raised before the logarithm.
+        largest: to which they are lowered.
     """
-    curvature = np.abs(np.abs(dxx + dyy) / 2 - np.hypot((dxx - dyy) / 2, dxy))  # The smaller eigenvalue's size.
-    return JUMP * curvature * np.exp(least)
+    smooth, factors = smoothed(ops.convert_to_tensor(heatmaps, "float32"), peaks.maxima, spec.sigma)
+    factor, maxima = np.asarray(factors, np.float64), np.asarray(peaks.maxima, np.float64)
+    side = 2 * REACH + 1
+    unit = np.eye(side * side).reshape(side, side, side, side)
+    # [5, side, side]: what each value's logarithm adds to each derivative.
+    shares = np.array(derivatives(lambda right, down: unit[REACH + down, REACH + right]))
+    values = _around(np.asarray(smooth, np.float64), peaks)
+    clipped = np.clip(values, smallest, largest)
+    dx, dy, dxx, dxy, dyy = np.einsum("dij,bkij->dbk", shares, np.log(clipped))
+    band = blur_band(side, spec.sigma)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        inverse = np.array([[dyy, -dxy], [-dxy, dxx]]) / (dxx * dyy - dxy * dxy)
+        step = -np.einsum("acbk,cbk->abk", inverse, np.array([dx, dy]))
+        change = shares[:2, None, None] + np.einsum("acij,cbk->abkij", shares[[[2, 3], [3, 4]]], step)
+        pulls = np.where(values == clipped, np.einsum("acbk,cbkij->abkij", inverse, change), 0.0)
+        moved = np.abs(np.einsum("abkij,iq,jr->abkqr", pulls / clipped, band, band, optimize=True)).sum(axis=(-2, -1))
+        # The way back to the maxima scales what is not clipped; without clipping this is 0.
+        scaled = np.abs(pulls.sum(axis=(-2, -1))) * (1 + factor) / maxima
+        across, down = (moved * factor + scaled) * np.reshape(spec.strides, (2, 1, 1))
+        margins = JUMP / np.hypot(across, down)
+        beyond = np.where((values != clipped) & shares.any(axis=0), np.abs(values - clipped), np.inf).min(axis=(-2, -1))
+        return np.nan_to_num(np.minimum(margins, beyond / factor), nan=0.0, posinf=np.inf)
+
+
+def _around(maps: np.ndarray, peaks: Peaks) -> np.ndarray:
+    """[B, K, side, side]: the values no more than `REACH` pixels from the peaks of maps [B, h, w, K]."""
+    padded = np.pad(maps, ((0, 0), (REACH, REACH), (REACH, REACH), (0, 0)), mode="edge")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (2 * REACH + 1, 2 * REACH + 1), axis=(1, 2))
+    batch, joint = np.indices(peaks.index.shape)
+    return windows[batch, np.asarray(peaks.y), np.asarray(peaks.x), joint]

@@ -5,12 +5,14 @@ that a mirrored heatmap needs no shift. Targets are centred on the keypoint itse
 """
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from keras import ops
 
 from keras_simplepose.core.arrays import Array
-from keras_simplepose.core.codecs.dark import smoothed_logarithm, step_margins
+from keras_simplepose.core.codecs.dark import smoothed, step_margins
 from keras_simplepose.core.codecs.frame import Frame, Peaks, peak_margins, rows_of
 
 UNIT_LENGTH = True  # Sizes count as their number of pixels less one.
@@ -45,8 +47,15 @@ def decode(heatmaps: Array, spec: Frame, gather_free: bool = False) -> tuple[Arr
     """As `registry.decode`: the maximum, and one Newton step on the smoothed map's logarithm, at the borders too."""
     heatmaps = ops.convert_to_tensor(heatmaps, "float32")
     peaks = Peaks.of(heatmaps)
-    surface = _logarithm(heatmaps, peaks.maxima, spec.sigma)
-    dx, dy, dxx, dxy, dyy = _derivatives(peaks, surface, gather_free)
+    _, h, w, _ = heatmaps.shape
+    surface = ops.log(ops.clip(smoothed(heatmaps, peaks.maxima, spec.sigma)[0], SMALLEST, LARGEST))
+
+    def value(right: int, down: int) -> Array:
+        # The map is continued by its borders.
+        place = ops.clip(peaks.y + down, 0, h - 1) * w + ops.clip(peaks.x + right, 0, w - 1)
+        return dataclasses.replace(peaks, index=place).value(surface, 0, gather_free)
+
+    dx, dy, dxx, dxy, dyy = _derivatives(value)
     dxx, dyy = dxx + EPSILON, dyy + EPSILON
     determinant = dxx * dyy - dxy * dxy
     divisor = ops.where(determinant != 0, determinant, 1.0)
@@ -55,33 +64,15 @@ def decode(heatmaps: Array, spec: Frame, gather_free: bool = False) -> tuple[Arr
     return peaks.points(step, ops.convert_to_tensor(spec.strides, "float32")), peaks.maxima
 
 
-def _logarithm(heatmaps: Array, maxima: Array, sigma: float) -> Array:
-    return smoothed_logarithm(heatmaps, maxima, sigma, SMALLEST, LARGEST)
-
-
-def _derivatives(peaks: Peaks, surface: Array, gather_free: bool) -> tuple[Array, Array, Array, Array, Array]:
-    """∂x, ∂y, ∂xx, ∂xy, ∂yy at the peaks by differences of neighbours, the map being continued by its borders."""
-    _, h, w, _ = surface.shape
-
-    def value(right: int, down: int) -> Array:
-        place = ops.clip(peaks.y + down, 0, h - 1) * w + ops.clip(peaks.x + right, 0, w - 1)
-        return dataclasses.replace(peaks, index=place).value(surface, 0, gather_free)
-
+def _derivatives(value: Callable[[int, int], Any]) -> tuple[Any, Any, Any, Any, Any]:
+    """∂x, ∂y, ∂xx, ∂xy, ∂yy by differences of `value(right, down)` (authors' release)."""
     middle, east, west, south, north = value(0, 0), value(1, 0), value(-1, 0), value(0, 1), value(0, -1)
     dxy = 0.5 * (value(1, 1) - east - south + 2 * middle - west - north + value(-1, -1))
     return 0.5 * (east - west), 0.5 * (south - north), east - 2 * middle + west, dxy, south - 2 * middle + north
 
 
 def decision_margins(heatmaps: np.ndarray, spec: Frame) -> np.ndarray:
-    """As `registry.decision_margins`: of the maximum and its sign, and of a step that goes astray."""
-    tensor = ops.convert_to_tensor(heatmaps, "float32")
-    peaks = Peaks.of(tensor)
-    surface = _logarithm(tensor, peaks.maxima, spec.sigma)
-    _, _, dxx, dxy, dyy = (np.asarray(value) for value in _derivatives(peaks, surface, False))
-    # The least of the neighbours' logarithms: no lower than that of the nine pixels around.
-    around = np.pad(np.asarray(surface), ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
-    windows = np.lib.stride_tricks.sliding_window_view(around, (3, 3), axis=(1, 2)).min(axis=(-2, -1))
-    rows = rows_of(windows)
-    least = rows[np.arange(len(rows)), np.asarray(peaks.index).reshape(-1)].reshape(dxx.shape)
-    peak = peak_margins(rows_of(heatmaps)).reshape(dxx.shape)
-    return np.minimum(peak, step_margins(dxx, dxy, dyy, least))
+    """As `registry.decision_margins`: of the maximum and its sign, and of the step."""
+    peaks = Peaks.of(ops.convert_to_tensor(heatmaps, "float32"))
+    step = step_margins(heatmaps, peaks, spec, _derivatives, SMALLEST, LARGEST)
+    return np.minimum(peak_margins(rows_of(heatmaps)).reshape(step.shape), step)
