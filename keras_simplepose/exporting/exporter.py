@@ -1,14 +1,16 @@
 """Exports a model: writes the artefacts aside, proves each against the model, and only then puts them in place."""
 
+import contextlib
 import dataclasses
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from keras_simplepose.config import EvaluationConfig, ExportConfig, ProofConfig
 from keras_simplepose.conversion.named_models import load_model, model_file
@@ -86,11 +88,13 @@ def export(
         raise UserError(f"cannot write to {output}: {error.strerror or error}") from error
     try:
         artefacts = plan(config, protocol, model, output, reading)
-        for artefact in artefacts:
-            artefact.write(_parent(staging / artefact.name))
+        with _full_disk_named(output, staging):
+            for artefact in artefacts:
+                artefact.write(_parent(staging / artefact.name))
         rows = _prove(proof, protocol, model, artefacts, staging, show, reading)
-        for artefact in artefacts:
-            _move(staging / artefact.name, _parent(output / artefact.name))
+        with _full_disk_named(output, staging):
+            for artefact in artefacts:
+                _move(staging / artefact.name, _parent(output / artefact.name))
         write_json(output / REPORT, report(config, proof, protocol, rows))
         record_results(*(output / name for name in (*(each.name for each in artefacts), REPORT)))
         if warning := reading.warning():
@@ -102,6 +106,22 @@ def export(
         raise
     shutil.rmtree(staging, ignore_errors=True)
     return rows
+
+
+@contextlib.contextmanager
+def _full_disk_named(output: Path, staging: Path) -> Iterator[None]:
+    """Raises the UserError behind a file that cannot be written, as Python and as TensorFlow say it."""
+    try:
+        yield
+    except OSError as error:
+        reason, cause = error.strerror or str(error), error
+    except tf.errors.OpError as error:
+        if str(staging) not in error.message:
+            raise
+        reason, cause = error.message.rpartition("; ")[2], error
+    else:
+        return
+    raise UserError(f"cannot write to {output}: {reason[:100]}; free space or choose another place") from cause
 
 
 def in_float32(model: keras.Model) -> keras.Model:

@@ -1,10 +1,12 @@
 import dataclasses
+import errno
 import json
 import types
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from export_models import random_crops, settled, small_model
 
 from keras_simplepose import UserError, build_pose_model, load_model, pose_spec, save_model
@@ -140,6 +142,23 @@ def test_a_failed_export_keeps_what_was_there(exported, tmp_path, monkeypatch):
         export(config)
     assert [path.name for path in tmp_path.iterdir()] == ["pose.onnx"]
     assert (tmp_path / "pose.onnx").read_text() == "earlier"
+
+
+def full_of_python(model, path, *arguments):
+    raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+
+def full_of_tensorflow(model, path, *arguments):
+    raise tf.errors.ResourceExhaustedError(None, None, f"{path}; No space left on device")
+
+
+@pytest.mark.parametrize("write", [full_of_python, full_of_tensorflow])
+def test_a_full_disk_is_one_line_and_leaves_nothing(exported, tmp_path, monkeypatch, write):
+    monkeypatch.setattr(export_onnx, "write_onnx", write)
+    config = ExportConfig(model=str(exported / "pose.keras"), output=str(tmp_path / "out"), format=("onnx",))
+    with pytest.raises(UserError, match="cannot write to .*out: No space left on device; free space"):
+        export(config)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("precision", [0.0, 0.25])
