@@ -2,6 +2,7 @@
 
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,7 +23,7 @@ from keras_simplepose.prediction.exported_model import onnx_session, tflite_sign
 from keras_simplepose.utils.errors import UserError
 
 _REFERENCE = "quarter_offset"
-_CALLS = 20  # A run, each so short that one alone measures the clock.
+_SECONDS = 0.15  # What a run lasts at least: a call is so short that a few measure the machine's other work.
 
 
 def decoding_benchmark(config: BenchmarkConfig) -> Iterator[Row]:
@@ -36,10 +37,9 @@ def decoding_benchmark(config: BenchmarkConfig) -> Iterator[Row]:
             spec = codec_spec(CodecConfig(codec=codec))
             heatmaps = noisy_heatmaps(spec, config.export_batch)
             for form, run in _forms(spec, heatmaps, Path(folder)).items():
-                name = f"decoding/{codec}_{form}"
-                tasks[name] = Task(_repeated(run), _CALLS * len(heatmaps), f"decoding/{_REFERENCE}_{form}")
-        for task in tasks.values():
-            task.run()  # Traces, compiles, fills caches.
+                calls = _calls(run)
+                reference = f"decoding/{_REFERENCE}_{form}"
+                tasks[f"decoding/{codec}_{form}"] = Task(_repeated(run, calls), calls * len(heatmaps), reference)
         figures = interleaved({name: timed(task) for name, task in tasks.items()}, config.rounds)
     yield from make_rows(figures, "ms", {name: task.reference for name, task in tasks.items()})
 
@@ -52,8 +52,18 @@ def noisy_heatmaps(spec: PoseSpec, count: int) -> np.ndarray:
     return np.asarray(targets) + generator.normal(0, 0.01, targets.shape).astype(np.float32)
 
 
-def _repeated(run: Callable[[], Any]) -> Callable[[], Any]:
-    return lambda: [run() for _ in range(_CALLS)]
+def _calls(run: Callable[[], Any]) -> int:
+    """How many fill a run; the first ones trace, compile and fill caches."""
+    for _ in range(10):
+        run()
+    start, calls = time.perf_counter(), 20
+    for _ in range(calls):
+        run()
+    return max(1, round(_SECONDS * calls / (time.perf_counter() - start)))
+
+
+def _repeated(run: Callable[[], Any], calls: int) -> Callable[[], Any]:
+    return lambda: [run() for _ in range(calls)]
 
 
 class _Decoder(keras.Model):
