@@ -34,9 +34,11 @@ def main(config: SummaryConfig) -> None:
 
 
 def own_arguments(arguments: list[str]) -> list[str]:
-    """`--flagfile` is that of a training here, not one of this command's own flags."""
-    renamed = "--experiments"
-    return [f"{renamed}={each.partition('=')[2]}" if each.startswith("--flagfile=") else each for each in arguments]
+    """`--flagfile`, once or several times, is that of a training here, not one of this command's own flags."""
+    prefix = "--flagfile="
+    paths = [each.removeprefix(prefix) for each in arguments if each.startswith(prefix)]
+    others = [each for each in arguments if not each.startswith(prefix)]
+    return [*others, f"--experiments={','.join(paths)}"] if paths else others
 
 
 if __name__ == "__main__":

@@ -45,10 +45,8 @@ def test_one_table_for_files_and_flagfiles(tmp_path, capsys):
     assert hourglass.split()[:2] == ["recipe.cfg", "64×64"]
     summary.main(SummaryConfig(model=files, rounds=0, training_batch=0))
     assert len(capsys.readouterr().out.splitlines()) > 5  # Its layers too.
-    assert summary.own_arguments(["--flagfile=a.cfg,b.cfg", "--rounds=2"]) == [
-        "--experiments=a.cfg,b.cfg",
-        "--rounds=2",
-    ]
+    for given in (["--flagfile=a.cfg,b.cfg", "--rounds=2"], ["--flagfile=a.cfg", "--rounds=2", "--flagfile=b.cfg"]):
+        assert summary.own_arguments(given) == ["--rounds=2", "--experiments=a.cfg,b.cfg"]
     with pytest.raises(UserError, match="nothing to sum up"):
         summary.main(SummaryConfig())
 
