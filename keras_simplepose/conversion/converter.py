@@ -25,6 +25,7 @@ from keras_simplepose.models.backbones.resnet import BOTTLENECK_DEPTHS
 from keras_simplepose.models.layers import PixelNormalization
 from keras_simplepose.models.simple_baselines import build_pose_model
 from keras_simplepose.models.stages import pose_spec
+from keras_simplepose.models.visibility import visibility_head
 from keras_simplepose.utils.errors import UserError
 
 # The release reads with OpenCV, so its weights saw BGR, normalised with the numbers meant for RGB, in that order.
@@ -277,7 +278,8 @@ def export_checkpoint(model: keras.Model, path: str | Path) -> tuple[Setting, ..
         what whoever runs the checkpoint must know, since tensors do not say it.
 
     Raises:
-        UserError: the model has another backbone, or the place cannot be written to.
+        UserError: the model has another backbone, a visibility head or skip connections, or the place cannot be
+            written to.
     """
     style = _model_style(model)
     if style is None:
@@ -285,6 +287,13 @@ def export_checkpoint(model: keras.Model, path: str | Path) -> tuple[Setting, ..
             f"{model.name} has no counterpart in the official release: only backbones such as resnet50_pytorch "
             "and resnet50_caffe have"
         )
+    if visibility_head(model) is not None:
+        raise UserError(
+            f"{model.name} has a visibility head, which the official release has not; in Python "
+            "keras_simplepose.models.visibility.with_visibility(model, 'none') leaves it out"
+        )
+    if any(layer.name.startswith("skip_layers.") for layer in model.layers):
+        raise UserError(f"{model.name} has skip connections, which the official release's network has not")
     tensors = model_tensors(model)
     write_checkpoint(tensors, path)
     pixels = next(layer for layer in model.layers if isinstance(layer, PixelNormalization))

@@ -28,6 +28,7 @@ from keras_simplepose.models.files import load_model, save_model  # noqa: E402
 from keras_simplepose.models.layers import PixelNormalization  # noqa: E402
 from keras_simplepose.models.simple_baselines import build_pose_model  # noqa: E402
 from keras_simplepose.models.stages import pose_spec  # noqa: E402
+from keras_simplepose.models.visibility import with_visibility  # noqa: E402
 from keras_simplepose.utils.errors import UserError  # noqa: E402
 
 SIZE = (64, 96)
@@ -430,9 +431,20 @@ def test_input_size_is_told_from_the_name(name, size, sigma, tmp_path):
     assert (spec.input_size, spec.sigma) == (size, sigma)
 
 
-def test_only_the_releases_networks_have_its_layout(tmp_path):
-    model = build_pose_model("mobilenetv2", input_size=(32, 32), alpha=0.35)
-    with pytest.raises(UserError, match="no counterpart"):
+RELEASES = {"backbone": "resnet18_pytorch", "input_size": (32, 32), "alpha": 0.25, "deconv_filters": (8, 8, 8)}
+
+
+@pytest.mark.parametrize(
+    ("model", "fault"),
+    [
+        (lambda: build_pose_model("mobilenetv2", input_size=(32, 32), alpha=0.35), "no counterpart"),
+        (lambda: build_pose_model(**RELEASES, skip_connections=True), "has skip connections"),
+        (lambda: with_visibility(build_pose_model(**RELEASES), "labelled"), "has a visibility head.*leaves it out"),
+    ],
+)
+def test_only_the_releases_networks_have_its_layout(model, fault, tmp_path):
+    model = model()
+    with pytest.raises(UserError, match=fault):
         export_checkpoint(model, tmp_path / "a.pth.tar")
     assert not list(tmp_path.iterdir())
 
