@@ -13,6 +13,7 @@ from keras_simplepose.data.persons import Person
 from keras_simplepose.data.pipeline import PreparedSource
 from keras_simplepose.data.prepared_set import (
     Manifest,
+    Shard,
     ShardWriter,
     Skipped,
     check_manifest,
@@ -198,6 +199,27 @@ def test_a_shard_with_a_flipped_byte_is_named_with_the_place(folder):
     source = PreparedSource(path, read_manifest(path))
     with pytest.raises(UserError, match=r"shard-00001\.tfrecord: record 2 of 2 is damaged"), damage_named(source):
         list(source.serial(0, 0))
+
+
+@pytest.mark.parametrize("part", ["checksum of the length", "data", "checksum of the data"])
+def test_the_flipped_byte_of_any_record_is_counted(tmp_path, part):
+    path = tmp_path / "shard-00000.tfrecord"
+    records = [serialize(*example(identifier), 90) for identifier in range(9)]
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for record in records:
+            writer.write(record)
+    manifest = Manifest(
+        *(9, (Shard(path.name, 9, path.stat().st_size),), (), {}, COCO17.to_dict(), SETTINGS, {}, "a.json", "0" * 64),
+        *(95, 0),
+    )
+    whole, place = path.read_bytes(), 0
+    for number, record in enumerate(records, start=1):
+        inside = {"checksum of the length": 8, "data": 12 + len(record) // 2, "checksum of the data": 12 + len(record)}
+        flip(path, place + inside[part])
+        assert damaged_shard(tmp_path, manifest) == f"{path}: record {number} of 9 is damaged"
+        path.write_bytes(whole)
+        place += 16 + len(record)
+    assert damaged_shard(tmp_path, manifest) == ""
 
 
 def test_a_set_is_refused_where_it_does_not_serve(folder):
