@@ -11,9 +11,9 @@ from typing import Any, NoReturn
 
 from absl import flags
 
-from keras_simplepose.config.options import check, condition_text, dependence, limits
+from keras_simplepose.config.options import SHOWN, check, condition_text, dependence, limits
 from keras_simplepose.utils.errors import UserError
-from keras_simplepose.utils.files import atomic_path
+from keras_simplepose.utils.files import atomic_path, read_text, refuse_pipe
 from keras_simplepose.utils.signals import Interrupted
 
 LONGEST_FAULT = 250  # Characters of what absl says, which repeats the value.
@@ -137,8 +137,12 @@ class CommandLine:
         """The configurations for a command line's arguments, in the order given to the constructor.
 
         Raises:
-            UserError: an unknown flag, a stray argument, or a value of the wrong type; the message names it.
+            UserError: an unknown flag, a stray argument, a value of the wrong type, or a flagfile that is none; the
+                message names it.
         """
+        for argument in arguments:
+            if argument.lstrip("-").startswith("flagfile="):
+                _check_flagfile(argument.partition("=")[2])
         try:
             rest = self._values([self.program, *arguments])[1:]
         except (flags.Error, ValueError) as error:
@@ -146,7 +150,9 @@ class CommandLine:
         if rest and self._positional:
             self._values[self._positional].value = tuple(rest)
         elif rest:
-            raise UserError(f"stray argument {rest[0]!r}: flags are written --name=value; --help lists them")
+            raise UserError(
+                f"stray argument {repr(rest[0])[:SHOWN]}: flags are written --name=value; --help lists them"
+            )
         return [
             type(config)(**{field.name: self._values[field.name].value for field in dataclasses.fields(config)})
             for config in self._configs
@@ -159,14 +165,25 @@ class CommandLine:
         be used with another schedule, or to go on from a model.
 
         Raises:
-            UserError: as `parse`; or a value is out of range, missing, or without effect.
+            UserError: as `parse`; or a value is out of range, missing, without effect, or a pipe's path.
         """
         configs = self.parse(arguments)
+        for value in (getattr(config, field.name) for config in configs for field in dataclasses.fields(config)):
+            for path in value if isinstance(value, tuple) else (value,):
+                if isinstance(path, str) and path:
+                    refuse_pipe(path)
         typed = {argument.lstrip("-").partition("=")[0] for argument in arguments}
         from_file = {name for name in self._fields if name not in typed and f"no{name}" not in typed}
         for note in check(*configs, defaults=self._configs, name=flag_name, excused=from_file):
             print(f"note: {note}", file=sys.stderr)
         return configs
+
+
+def _check_flagfile(path: str) -> None:
+    """Refuses a file that holds anything but flags and comments; absl would not say which file it is."""
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
+        if line.strip() and not line.lstrip().startswith(("-", "#", "//")):
+            raise UserError(f"{path}: line {number} is no flag, which is written --name=value: {repr(line)[:SHOWN]}")
 
 
 def flagfile_title(program: str) -> str:

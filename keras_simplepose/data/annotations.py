@@ -12,6 +12,7 @@ from keras_simplepose.data.mpii import load_mpii
 from keras_simplepose.data.persons import PersonSet
 from keras_simplepose.data.posetrack_persons import is_posetrack, load_posetrack
 from keras_simplepose.utils.errors import UserError
+from keras_simplepose.utils.files import refuse_pipe
 
 
 def load_annotations(
@@ -39,6 +40,7 @@ def load_annotations(
             not the skeleton's; or a name leads out of the folder of images.
     """
     path = Path(annotations)
+    refuse_pipe(path)
     options = {
         "trust_keypoint_order": trust_keypoint_order,
         "boxes_from_keypoints": boxes_from_keypoints,

@@ -31,6 +31,7 @@ from keras_simplepose.media.wholeness import (
     png_pixels,
 )
 from keras_simplepose.utils.errors import UserError
+from keras_simplepose.utils.files import refuse_pipe
 
 # Larger images are refused by what their headers say: a small file can ask for gigabytes. 134 million, 400 MB in RGB.
 MAXIMUM_PIXELS = 1 << 27
@@ -312,6 +313,16 @@ def _decode_jpeg(data: bytes, name: str) -> np.ndarray | None:
     return None
 
 
+def check_image_folder(folder: str | os.PathLike) -> None:
+    """Refuses what is no folder, before any work on the images that are to be in it.
+
+    Raises:
+        UserError: naming it.
+    """
+    if not os.path.isdir(folder):
+        raise UserError(f"{folder}: no such folder of images")
+
+
 def encode_jpeg(image: np.ndarray, quality: int) -> bytes:
     """Codes an RGB image [H, W, 3] uint8 as JPEG, quality 1 to 100, colour at half resolution."""
     done, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
@@ -321,10 +332,8 @@ def encode_jpeg(image: np.ndarray, quality: int) -> bytes:
 
 
 def _read(path: str | Path) -> bytes:
+    refuse_pipe(path)
     try:
-        mode = os.stat(path).st_mode
-        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-            raise UserError(f"{path}: is a pipe or a device, not an image file")  # Reading could wait forever.
         return Path(path).read_bytes()
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such image") from error

@@ -20,6 +20,7 @@ from keras_simplepose.media.images import is_picture, read_image
 from keras_simplepose.media.orientation import Orientation, OrientationCount
 from keras_simplepose.media.video import VideoReader, is_address, shown_address
 from keras_simplepose.utils.errors import UserError
+from keras_simplepose.utils.files import refuse_pipe
 
 CAMERA_RATE = 30.0  # Frames per second of a camera whose driver does not say.
 
@@ -221,8 +222,7 @@ def open_source(text: str, orientation: Orientation = "auto") -> Source:
             return ImageFiles(path.parent, [path.name], text, orientation=orientation)
         reader = VideoReader(text)
         return Video(text, "video", reader.total, reader.rate)
-    if path.exists():
-        raise UserError(f"{text}: is a pipe or a device; give a file")
+    refuse_pipe(path)
     if text.isdecimal():
         return _find_camera(int(text))
     if glob.has_magic(text):

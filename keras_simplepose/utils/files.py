@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -234,12 +235,27 @@ def write_json(path: str | os.PathLike, value: Any, indent: int | None = 2) -> N
         temporary.write_text(json.dumps(value, indent=indent, allow_nan=False) + "\n", encoding="utf-8")
 
 
+def refuse_pipe(path: str | os.PathLike) -> None:
+    """Refuses a pipe or a device before it is opened: it can be read once only, and reading could wait for ever.
+
+    Raises:
+        UserError: naming it; what does not exist is left to whoever reads it.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise UserError(f"{path}: is a pipe or a device, not a file; write what it gives to a file")
+
+
 def read_text(path: str | os.PathLike) -> str:
     """Reads a UTF-8 text file, with or without a byte-order mark.
 
     Raises:
-        UserError: it is missing, unreadable or no text.
+        UserError: it is missing, unreadable, a pipe or no text.
     """
+    refuse_pipe(path)
     try:
         return Path(path).read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
