@@ -3,11 +3,15 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import ijson
+import numpy as np
 
 from keras_simplepose.utils.errors import UserError
+from keras_simplepose.utils.files import refuse_pipe
+
+DEEPEST = 100  # Lists and tables in one another; annotations have six. ijson's memory grows with the square of it.
 
 
 class NotStreamable(Exception):
@@ -27,12 +31,43 @@ def json_entries(path: str | os.PathLike, key: str) -> Iterator[Any]:
         UserError: the file is missing or unreadable.
         NotStreamable: it cannot be read so; entries may have been given already.
     """
+    refuse_pipe(path)
     try:
         with open(Path(path), "rb") as file:
-            yield from ijson.items(file, f"{key}.item", use_float=True)
+            yield from ijson.items(_Shallow(file), f"{key}.item", use_float=True)
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file") from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     except (ijson.JSONError, UnicodeDecodeError, ValueError, OverflowError) as error:
         raise NotStreamable(str(error)) from error
+
+
+class _Shallow:
+    """A file that stops being read where its lists and tables are nested too deeply."""
+
+    def __init__(self, file: BinaryIO):
+        self._file, self._level, self._lowest, self._is_checked = file, 0, 0, False
+
+    def read(self, count: int = -1) -> bytes:
+        content = self._file.read(count)
+        if content and not self._is_checked:
+            bytes_ = np.frombuffer(content, np.uint8)
+            opened = (bytes_ == ord("[")) | (bytes_ == ord("{"))
+            closed = (bytes_ == ord("]")) | (bytes_ == ord("}"))
+            levels = self._level + np.cumsum(opened.astype(np.int64) - closed)
+            lowest = np.minimum(self._lowest, np.minimum.accumulate(levels))
+            self._level, self._lowest = int(levels[-1]), int(lowest[-1])
+            if (levels - lowest).max() > DEEPEST:  # Unless brackets are in strings, which only a parser tells.
+                self._check()
+        return content
+
+    def _check(self) -> None:
+        place, depth = self._file.tell(), 0
+        self._file.seek(0)
+        for event, _ in ijson.basic_parse(self._file):
+            depth += event.startswith("start_") - event.startswith("end_")
+            if depth > DEEPEST:
+                raise NotStreamable(f"lists nested more than {DEEPEST} deep")
+        self._file.seek(place)
+        self._is_checked = True
