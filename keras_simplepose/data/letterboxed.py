@@ -16,6 +16,7 @@ from keras_simplepose.config.detector_training import DetectorAugmentationConfig
 from keras_simplepose.data.letterboxing import Letterboxed, LetterboxTask, letterbox_file
 from keras_simplepose.data.persons import PersonSet, whole_box
 from keras_simplepose.data.pipeline import timed
+from keras_simplepose.media.images import check_image_folder
 from keras_simplepose.media.orientation import ImageReading
 from keras_simplepose.utils.errors import UserError
 from keras_simplepose.utils.files import atomic_path, read_json, write_json
@@ -83,8 +84,7 @@ def letterboxed_set(
     records = list(persons.images.values())[: maximum_images or None]
     if not records:
         raise UserError(f"{persons.path}: lists no image")
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder of images")
+    check_image_folder(folder)
     reading = reading or ImageReading()
     if not cache.exists():
         tasks = [

@@ -24,6 +24,7 @@ from keras_simplepose.data.prepared_set import (
     serialize_encoded,
     write_manifest,
 )
+from keras_simplepose.media.images import check_image_folder
 from keras_simplepose.media.orientation import ImageReading
 from keras_simplepose.utils.errors import UserError
 from keras_simplepose.utils.files import atomic_path, check_outputs, file_hash
@@ -103,8 +104,7 @@ def prepare(
 
 def _check(config: PrepareConfig) -> None:
     """Refuses what would fail after long work, or overwrite what is no prepared set."""
-    if not Path(config.images).is_dir():
-        raise UserError(f"{config.images}: no such folder of images")
+    check_image_folder(config.images)
     output = Path(config.output)
     check_outputs([output], [config.annotations, config.images], is_own=True)
     if output.is_dir():

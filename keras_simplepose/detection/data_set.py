@@ -11,7 +11,7 @@ import tqdm
 
 from keras_simplepose.data.persons import Detection, ImageRecord, PersonSet
 from keras_simplepose.detection.detectors import Detector
-from keras_simplepose.media.images import read_image
+from keras_simplepose.media.images import check_image_folder, read_image
 from keras_simplepose.media.orientation import Orientation, OrientationCount
 from keras_simplepose.utils.errors import UserError
 from keras_simplepose.utils.stages import prefetch
@@ -73,8 +73,7 @@ def detect_data_set(
     """
     if not person_set.images:
         raise UserError(f"{person_set.path}: lists no image")
-    if not Path(folder).is_dir():
-        raise UserError(f"{folder}: no such folder of images")
+    check_image_folder(folder)
     summary = DetectionSummary(images=person_set.images)
 
     def read() -> Iterable[tuple[int, np.ndarray | UserError]]:

@@ -10,8 +10,8 @@ from keras_simplepose.data.coco import load_detections
 from keras_simplepose.data.persons import PersonSet
 from keras_simplepose.evaluation.codec_ceiling import codec_ceiling, codec_spec
 from keras_simplepose.evaluation.evaluator import EvaluationResult, evaluate_pckh, evaluate_predictor
+from keras_simplepose.media.images import check_image_folder
 from keras_simplepose.prediction.predictor import PosePredictor
-from keras_simplepose.utils.errors import UserError
 from keras_simplepose.utils.files import check_writable
 from keras_simplepose.utils.workers import Workers
 
@@ -40,8 +40,8 @@ def evaluate(
     Raises:
         UserError: a file is missing or faulty, files do not fit each other, or the output cannot be written to.
     """
-    if config.images and not os.path.isdir(config.images):
-        raise UserError(f"{config.images}: no such folder of images")
+    if config.images:
+        check_image_folder(config.images)
     predictor = PosePredictor.load(config.model, evaluation) if config.model else None
     spec = predictor.spec if predictor else codec_spec(codec)
     persons = load_configured(config, spec.skeleton)

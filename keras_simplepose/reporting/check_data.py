@@ -14,7 +14,7 @@ from keras_simplepose.core.geometry import box_to_crop
 from keras_simplepose.core.poses import Poses
 from keras_simplepose.core.skeletons import Skeleton, load_skeleton
 from keras_simplepose.data.categories import find_category
-from keras_simplepose.media.images import read_image
+from keras_simplepose.media.images import check_image_folder, read_image
 from keras_simplepose.reporting import drawings
 from keras_simplepose.reporting.analysis import without_nan
 from keras_simplepose.reporting.annotation_faults import annotation_faults, image_table, numbers_of, points_table
@@ -71,13 +71,15 @@ def check_data(config: CheckConfig, progress: bool = True) -> tuple[Examination,
         what was found, the files written, and what was mended.
 
     Raises:
-        UserError: the file is no COCO keypoint file, or the output cannot be written to.
+        UserError: the file is no COCO keypoint file, there is no such folder, or the output cannot be written to.
     """
     names = [FIGURES_NAME, PAGE_NAME, *([MENDED_NAME] if config.fix else [])]
     outputs = [Path(config.output) / name for name in names] if config.output else []
     if config.fix and not outputs:
         raise UserError("fix needs output, a folder for the mended copy")
     check_outputs(outputs, [config.annotations])
+    if config.images:
+        check_image_folder(config.images)
     found = _examine_file(config, progress)
     skeleton = found.skeleton
     hashes: dict[str, np.ndarray] = {}
@@ -269,7 +271,10 @@ def _leakage(
 ) -> list[Finding]:
     """Images that another set has as well: by name and, with its images, by look."""
     tables = read_json(config.other_annotations)
-    records, _ = image_table(tables.get("images", []) if isinstance(tables, dict) else [])
+    listed = tables.get("images") if isinstance(tables, dict) else None
+    if not isinstance(listed, list):
+        raise UserError(f"{config.other_annotations}: not COCO annotations, which have a list of images")
+    records, _ = image_table(listed)
     names = {record["file_name"] for record in records.values()}
     shared = [each["file_name"] for each in found.records.values() if each["file_name"] in names]
     findings = [Finding("leakage", f"{name} is in {config.other_annotations} too") for name in shared]

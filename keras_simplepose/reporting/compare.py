@@ -8,7 +8,7 @@ from keras_simplepose.config import CompareConfig
 from keras_simplepose.core.skeletons import Skeleton, load_skeleton
 from keras_simplepose.data.annotations import load_annotations
 from keras_simplepose.evaluation.coco_metrics import METRICS
-from keras_simplepose.media.images import read_image
+from keras_simplepose.media.images import check_image_folder, read_image
 from keras_simplepose.reporting import drawings
 from keras_simplepose.reporting.analysis import without_nan
 from keras_simplepose.reporting.comparison import (
@@ -50,8 +50,10 @@ def compare(config: CompareConfig) -> tuple[str, list[Path]]:
     provenance = runs[0].values.get("provenance", {})
     annotations = config.annotations or provenance.get("files", {}).get("annotations", {}).get("path", "")
     images = config.images or provenance.get("images", "")
-    if config.images and not Path(images).is_dir():
-        raise UserError(f"{images}: no such folder of images")
+    if config.images:
+        check_image_folder(images)
+    if config.annotations and not Path(annotations).is_file():
+        raise UserError(f"{annotations}: no such file")
     differences = setup_differences([run.values for run in runs])
     why_not = obstacle(runs, annotations)
     measured = None

@@ -12,7 +12,7 @@ from keras_simplepose.config import ReportConfig
 from keras_simplepose.core.skeletons import Skeleton, load_skeleton
 from keras_simplepose.data.annotations import load_annotations
 from keras_simplepose.data.persons import PersonSet
-from keras_simplepose.media.images import read_image
+from keras_simplepose.media.images import check_image_folder, read_image
 from keras_simplepose.reporting import charts, drawings
 from keras_simplepose.reporting.analysis import Analysis, analyse, without_nan
 from keras_simplepose.reporting.cases import Case, choose_cases
@@ -49,8 +49,8 @@ def write_report(
     """
     page, figures = outputs_of(config.output)
     check_outputs([page, figures], [config.results, config.annotations])
-    if config.images and not Path(config.images).is_dir():
-        raise UserError(f"{config.images}: no such folder of images")
+    if config.images:
+        check_image_folder(config.images)
     metrics = metrics_beside(config.results)
     network = (metrics or {}).get("provenance", {}).get("network", {})
     skeleton = skeleton or load_skeleton(config.skeleton)

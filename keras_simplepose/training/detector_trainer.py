@@ -15,6 +15,7 @@ from keras_simplepose.data.persons import PersonSet
 from keras_simplepose.detection.center_detector import CenterDetector
 from keras_simplepose.detection.data_set import detect_data_set
 from keras_simplepose.evaluation.box_metrics import FALSE_BOXES, box_average_precision, recall_curve
+from keras_simplepose.media.images import check_image_folder
 from keras_simplepose.media.orientation import ImageReading
 from keras_simplepose.models.folded_weights import is_folded, load_folded_weights
 from keras_simplepose.models.person_detector import set_threshold
@@ -140,6 +141,7 @@ def _persons(data: DetectorDataConfig, annotations: str, images: str) -> PersonS
     """All persons of a file, with or without labelled keypoints."""
     if not annotations:
         return None
+    check_image_folder(images)
     return load_persons(
         annotations,
         COCO17,

@@ -1,6 +1,7 @@
 """The persons a run trains on and is measured on."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from keras_simplepose.data.persons import PersonSet
 from keras_simplepose.data.pipeline import ImageSource, PatchSource, PreparedSource
 from keras_simplepose.data.prepared_set import check_manifest, damaged_shard, read_manifest
 from keras_simplepose.data.service import check_services, service_fault
+from keras_simplepose.media.images import check_image_folder
 from keras_simplepose.media.orientation import ImageReading
 from keras_simplepose.models.visibility import VisibilityScaling
 from keras_simplepose.utils.errors import UserError
@@ -84,7 +86,8 @@ def _patch_source(config: TrainingConfig, spec: PoseSpec) -> PatchSource:
 
 
 def _annotations(data: TrainingDataConfig, annotations: str, images: str, spec: PoseSpec) -> PersonSet:
-    return load_annotations(
+    check_image_folder(images)
+    persons = load_annotations(
         annotations,
         images,
         spec.skeleton,
@@ -92,6 +95,18 @@ def _annotations(data: TrainingDataConfig, annotations: str, images: str, spec: 
         boxes_from_keypoints=data.boxes_from_keypoints,
         follow_paths=data.follow_paths,
     )
+    if not data.skip_damaged:
+        _check_presence(persons, images)
+    return persons
+
+
+def _check_presence(persons: PersonSet, folder: str) -> None:
+    """Refuses a set whose images are not all there, now rather than after hours."""
+    names = [persons.images[identifier].file_name for identifier in persons.by_image()]
+    missing = [name for name in names if not os.path.exists(os.path.join(folder, name))]
+    if missing:
+        others = f", nor are {len(missing) - 1:,} others of {len(names):,}" if len(missing) > 1 else ""
+        raise UserError(f"{os.path.join(folder, missing[0])}: there is no such image{others}")
 
 
 def validation_source(data: TrainingDataConfig, spec: PoseSpec) -> ImageSource | None:

@@ -3,9 +3,8 @@
 import os
 from pathlib import Path, PurePosixPath
 
-from keras_simplepose.media.images import image_header
+from keras_simplepose.media.images import check_image_folder, image_header
 from keras_simplepose.media.orientation import displayed_size
-from keras_simplepose.utils.errors import UserError
 
 
 class ImageFolder:
@@ -18,8 +17,7 @@ class ImageFolder:
             UserError: there is no such folder.
         """
         self.path = Path(folder)
-        if not self.path.is_dir():
-            raise UserError(f"{folder}: no such folder of images")
+        check_image_folder(folder)
         self._by_name: dict[str, list[PurePosixPath]] = {}
         for root, folders, files in os.walk(self.path):
             folders.sort()
