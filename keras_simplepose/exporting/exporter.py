@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -15,9 +15,10 @@ import tensorflow as tf
 from keras_simplepose.config import EvaluationConfig, ExportConfig, ProofConfig
 from keras_simplepose.conversion.named_models import load_model, model_file
 from keras_simplepose.core.skeletons import Skeleton
+from keras_simplepose.core.spec import PoseSpec
 from keras_simplepose.exporting import onnx, saved_model, tflite
 from keras_simplepose.exporting.artefact import Artefact, ExportFormat
-from keras_simplepose.exporting.examples import drawn_photographs, read_photographs
+from keras_simplepose.exporting.examples import Photograph, drawn_photographs, read_photographs
 from keras_simplepose.exporting.persons_proof import prove_persons
 from keras_simplepose.exporting.proof import (
     Comparison,
@@ -80,6 +81,7 @@ def export(
         [*inputs, proof.proof_images, proof.proof_annotations],
     )
     model = decoded_by(in_float32(last_stage(load_model(config.model))), protocol.decoding)
+    evidence = _evidence(proof, pose_spec(model), reading)
     is_new = not output.exists()
     try:
         output.mkdir(parents=True, exist_ok=True)
@@ -91,7 +93,7 @@ def export(
         with _full_disk_named(output, staging):
             for artefact in artefacts:
                 artefact.write(_parent(staging / artefact.name))
-        rows = _prove(proof, protocol, model, artefacts, staging, show, reading)
+        rows = _prove(proof, protocol, model, artefacts, staging, show, evidence)
         with _full_disk_named(output, staging):
             for artefact in artefacts:
                 _move(staging / artefact.name, _parent(output / artefact.name))
@@ -116,9 +118,12 @@ def _full_disk_named(output: Path, staging: Path) -> Iterator[None]:
     except OSError as error:
         reason, cause = error.strerror or str(error), error
     except tf.errors.OpError as error:
-        if str(staging) not in error.message:
+        scratch = tempfile.gettempdir()  # Where TensorFlow Lite's converter works.
+        place = next((each for each in (staging, scratch) if str(each) in error.message), None)
+        if place is None:
             raise
-        reason, cause = error.message.rpartition("; ")[2], error
+        output = output if place == staging else Path(scratch)
+        reason, cause = error.message.rpartition("; ")[2].partition(" [Op:")[0], error
     else:
         return
     raise UserError(f"cannot write to {output}: {reason[:100]}; free space or choose another place") from cause
@@ -155,6 +160,22 @@ def plan(
     return [artefact for kind in kinds for artefact in kind.plan(config, model, whole, output, reading)]
 
 
+class _Evidence(NamedTuple):
+    """What a proof is made on: photographs, and what measures a predictor's AP, None without annotations."""
+
+    photographs: list[Photograph]
+    precision_of: Callable[[PosePredictor], float] | None
+
+
+def _evidence(proof: ProofConfig, spec: PoseSpec, reading: ImageReading) -> _Evidence:
+    """Reads it all, before the long work: its files may be none of their kind."""
+    if proof.proof_images:
+        photographs = read_photographs(proof.proof_images, proof.proof_annotations, spec, proof.proof_count, reading)
+    else:
+        photographs = drawn_photographs(proof.proof_count)
+    return _Evidence(photographs, _precision_measure(proof, spec.skeleton, reading.orientation))
+
+
 def _prove(
     proof: ProofConfig,
     protocol: EvaluationConfig,
@@ -162,20 +183,15 @@ def _prove(
     artefacts: list[Artefact],
     staging: Path,
     show: Callable[[str], None],
-    reading: ImageReading,
+    evidence: _Evidence,
 ) -> list[Comparison]:
     """Compares every artefact with the model and shows the table.
 
     Raises:
         UserError: one is past its limits.
     """
-    spec = pose_spec(model)
-    if proof.proof_images:
-        photographs = read_photographs(proof.proof_images, proof.proof_annotations, spec, proof.proof_count, reading)
-    else:
-        photographs = drawn_photographs(proof.proof_count)
+    photographs, precision_of = evidence
     reference = make_reference(model, photographs, protocol)
-    precision_of = _precision_measure(proof, spec.skeleton, reading.orientation)
     keras_precision = precision_of(PosePredictor.from_model(model, protocol)) if precision_of else None
     rows: list[Comparison] = []
     for artefact in artefacts:
