@@ -3,6 +3,7 @@
 PyTorch is an optional extra, loaded only here and where networks are compared, and only when it is needed.
 """
 
+import io
 import pickle
 import re
 import zipfile
@@ -261,12 +262,15 @@ def write_checkpoint(tensors: Mapping[str, np.ndarray], path: str | Path) -> Non
     contiguous = {name: np.array(value, np.float32, order="C") for name, value in tensors.items()}
     if str(path).lower().endswith(SAFETENSORS_SUFFIX):
         try:
-            from safetensors.numpy import save_file
+            from safetensors.numpy import save
         except ImportError as error:
             raise UserError(f"{path}: writing it needs safetensors, which is not installed: {INSTALL}") from error
-        with atomic_path(path) as temporary:
-            save_file(contiguous, temporary)
-        return
-    torch = import_torch()
-    with atomic_path(path) as temporary:
-        torch.save({name: torch.from_numpy(value) for name, value in contiguous.items()}, temporary)
+        content = save(contiguous)
+    else:
+        torch, buffer = import_torch(), io.BytesIO()
+        torch.save({name: torch.from_numpy(value) for name, value in contiguous.items()}, buffer)
+        content = buffer.getvalue()
+    with atomic_path(
+        path
+    ) as temporary:  # Which knows what a full disk says; PyTorch's writer has its own errors for it.
+        temporary.write_bytes(content)
