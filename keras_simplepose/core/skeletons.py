@@ -176,7 +176,8 @@ def load_skeleton(name_or_path: str) -> Skeleton:
     path = Path(name_or_path)
     if path.suffix not in (".toml", ".json"):
         known = ", ".join(SKELETONS)
-        raise UserError(f"no skeleton {name_or_path[:60]!r}; there are {known}, or give a .toml or .json file")
+        shown = name_or_path if len(name_or_path) < 60 else f"…{name_or_path[-60:]}"
+        raise UserError(f"no skeleton {shown!r}; there are {known}, or give a .toml or .json file")
     try:
         text = path.read_text(encoding="utf-8-sig")
         values = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
