@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from exports import coco_tables, cvat_xml, label_studio_tasks, pictures, write_yolo
-from fuzzing import COUNTS, FEW, fuzz, huge_jpeg, jpeg
+from fuzzing import COUNTS, fuzz, huge_jpeg, jpeg
 from hypothesis import strategies as st
 
 from keras_simplepose import config
@@ -245,7 +245,7 @@ def record(**fields):
     return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
 
 
-@pytest.mark.parametrize("count", [FEW, pytest.param(10_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", COUNTS)
 def test_records_of_prepared_sets(count, tmp_path):
     """Records whose checksum is right, whatever they hold: patches, or the one that is none is named."""
     settings_of_patches = PatchSettings.for_training((64, 64), config.AugmentationConfig())
