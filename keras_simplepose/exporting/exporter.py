@@ -5,7 +5,7 @@ import dataclasses
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -90,6 +90,7 @@ def export(
         raise UserError(f"cannot write to {output}: {error.strerror or error}") from error
     try:
         artefacts = plan(config, protocol, model, output, reading)
+        _check_space(model, {output: len(artefacts), Path(tempfile.gettempdir()): 2})
         with _full_disk_named(output, staging):
             for artefact in artefacts:
                 artefact.write(_parent(staging / artefact.name))
@@ -108,6 +109,18 @@ def export(
         raise
     shutil.rmtree(staging, ignore_errors=True)
     return rows
+
+
+def _check_space(model: keras.Model, copies: Mapping[Path, int]) -> None:
+    """Refuses folders without room for so many copies of the weights: TensorFlow was seen to hang at a disk's end."""
+    size = sum(weight.numpy().nbytes for weight in model.weights)
+    for folder, count in copies.items():
+        free = shutil.disk_usage(folder).free
+        if free < count * size:
+            raise UserError(
+                f"cannot write to {folder}: {free / 1e6:.1f} MB are free, {count * size / 1e6:.1f} are needed; "
+                "free space or choose another place (for temporary files by the variable TMPDIR)"
+            )
 
 
 @contextlib.contextmanager

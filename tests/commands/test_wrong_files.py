@@ -245,7 +245,11 @@ def test_an_output_that_cannot_be(case, kind, right, tmp_path, capsys):
     assert given.read_bytes() == b"a user's"
 
 
-@pytest.mark.parametrize("case", OUTPUTS)
+# TensorFlow was seen to hang once in ten over a SavedModel it could not write; export looks for room first.
+SEEN_TO_HANG = [pytest.param(case, marks=pytest.mark.slow) if case == "export/output" else case for case in OUTPUTS]
+
+
+@pytest.mark.parametrize("case", SEEN_TO_HANG)
 def test_a_disk_that_takes_no_more(case, right, tmp_path, capsys):
     """No file may grow beyond one byte, which the system says as it says that a disk is full."""
     command, _ = case.split("/")

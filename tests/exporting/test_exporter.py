@@ -1,6 +1,8 @@
 import dataclasses
 import errno
 import json
+import shutil
+import tempfile
 import types
 
 import keras
@@ -157,6 +159,18 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(exported, tmp_path, monkeypa
     monkeypatch.setattr(export_onnx, "write_onnx", write)
     config = ExportConfig(model=str(exported / "pose.keras"), output=str(tmp_path / "out"), format=("onnx",))
     with pytest.raises(UserError, match="cannot write to .*out: No space left on device; free space"):
+        export(config)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("full", ["out", tempfile.gettempdir()])
+def test_a_disk_without_room_is_refused_before_anything_is_written(exported, tmp_path, monkeypatch, full):
+    usage = shutil.disk_usage
+    there = lambda path: usage(path)._replace(free=10**5) if str(path).endswith(full) else usage(path)  # noqa: E731
+    monkeypatch.setattr(shutil, "disk_usage", there)
+    monkeypatch.setattr(export_onnx, "write_onnx", None)  # Not called.
+    config = ExportConfig(model=str(exported / "pose.keras"), output=str(tmp_path / "out"), format=("onnx",))
+    with pytest.raises(UserError, match=r"cannot write to .*: 0\.1 MB are free, .* are needed"):
         export(config)
     assert not (tmp_path / "out").exists()
 
