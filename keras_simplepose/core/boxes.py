@@ -8,6 +8,9 @@ import numpy as np
 
 from keras_simplepose.utils.errors import UserError
 
+LARGEST = 1e7  # Pixels: more than any image has, and float32 still tells them apart.
+SMALLEST = 1e-3  # Pixels of a box's longer side: of less the crop's affine cannot be inverted in float32.
+
 
 @dataclass(frozen=True, eq=False)
 class PersonBoxes:
@@ -34,7 +37,8 @@ class PersonBoxes:
             scores: [N]; None means 1 each.
 
         Raises:
-            UserError: a wrong shape or type, values that are not finite, a negative size, or a box without extent.
+            UserError: a wrong shape or type, values that are not finite or beyond any image, a negative size, or a box
+                without extent.
         """
         table = _numbers(boxes, "boxes")
         if not table.size and table.ndim <= 2:
@@ -43,11 +47,13 @@ class PersonBoxes:
             raise UserError(f"boxes of shape {list(table.shape)}; they must be [N, 4]: x, y, width, height")
         # A box without width still has a crop, by its height; annotations clipped at the image's edge have such boxes.
         sizes = table[:, 2:]
-        wrong = np.flatnonzero(~np.isfinite(table).all(1) | (sizes < 0).any(1) | (sizes == 0).all(1))
+        fits = (np.abs(table) <= LARGEST).all(1)  # NaN and infinity do not.
+        wrong = np.flatnonzero(~fits | (sizes < 0).any(1) | (sizes < SMALLEST).all(1))
         if len(wrong):
             box = table[wrong[0]].tolist()
             raise UserError(
-                f"box {wrong[0]} is {box}; its numbers must be finite, width and height ≥ 0, and one of them > 0"
+                f"box {wrong[0]} is {box}; its numbers must be finite, none beyond {LARGEST:g}, "
+                f"width and height ≥ 0, and one of them ≥ {SMALLEST:g}"
             )
         if scores is None:
             return cls(table, np.ones(len(table), np.float32))

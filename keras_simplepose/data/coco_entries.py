@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from keras_simplepose.core.boxes import LARGEST
 from keras_simplepose.data.categories import Category
-from keras_simplepose.data.fields import LARGEST, box_of, get, number
+from keras_simplepose.data.fields import box_of, get, number
 from keras_simplepose.data.persons import VISIBLE, Box, Ignored, ImageRecord, Person, area_of_box
 from keras_simplepose.utils.errors import UserError, shown
 

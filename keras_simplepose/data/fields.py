@@ -4,10 +4,9 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from keras_simplepose.core.boxes import LARGEST
 from keras_simplepose.data.persons import Box
 from keras_simplepose.utils.errors import UserError, shown
-
-LARGEST = 1e7  # Pixels: more than any image has, and float32 still tells them apart.
 
 _LARGEST_FLOAT_ID = 2**53  # Up to here a float is exactly the integer it was written for.
 

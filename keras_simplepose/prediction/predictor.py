@@ -139,8 +139,9 @@ class PosePredictor:
             raise UserError(f"the image is {shown(image)}; it must be an array [H, W, 3] uint8, RGB, or a list of such")
         columns: list[Any] = [[None] * len(image) if column is None else column for column in (boxes, box_scores)]
         for name, column in zip(("boxes", "scores"), columns, strict=True):
-            if not hasattr(column, "__len__") or len(column) != len(image):
-                there = f"for {len(column)}" if hasattr(column, "__len__") else shown(column)
+            length = len(column) if isinstance(column, Sequence) or np.ndim(column) else None
+            if length != len(image):
+                there = shown(column) if length is None else f"for {length}"
                 raise UserError(f"{len(image)} images but {name} {there}; give an entry for each image")
         requests = (self.request(key, *entry) for key, entry in enumerate(zip(image, *columns, strict=True)))
         return [poses for _, poses in self.stream(requests)]

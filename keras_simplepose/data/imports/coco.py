@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from keras_simplepose.config import ImportConfig
+from keras_simplepose.core.boxes import LARGEST
 from keras_simplepose.data.coco_entries import keypoint_table
-from keras_simplepose.data.fields import LARGEST, box_of, entry_id, file_name_of, get, identifier, number
+from keras_simplepose.data.fields import box_of, entry_id, file_name_of, get, identifier, number
 from keras_simplepose.data.imports.image_files import ImageFolder
 from keras_simplepose.data.imports.records import Export, ImportedImage, ImportedPerson, Split, choose_category
 from keras_simplepose.utils.errors import UserError, shown

@@ -15,7 +15,8 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring, iterparse
 
 from keras_simplepose.config import ImportConfig
-from keras_simplepose.data.fields import LARGEST, file_name_of
+from keras_simplepose.core.boxes import LARGEST
+from keras_simplepose.data.fields import file_name_of
 from keras_simplepose.data.imports.grouping import Region, SingleKeypoint, group_keypoints
 from keras_simplepose.data.imports.image_files import ImageFolder
 from keras_simplepose.data.imports.records import (
