@@ -138,7 +138,7 @@ def test_whatever_is_sent_gets_an_error_or_a_defined_answer(signatures, count):
         assert np.isfinite(answer["keypoints"]).all() and np.isfinite(answer["scores"]).all()
 
     # By number: what a strategy holds is written out where a draw is given up, and a megabyte is a warning.
-    contents = st.binary(max_size=80) | st.integers(0, len(coded) - 1).map(coded.__getitem__)
+    contents = st.binary(max_size=80) | st.integers(0, len(coded) - 1).map(lambda place: coded[place])
     fuzz(st.tuples(contents, flips, st.just(0) | st.integers(0, 10**5), st.lists(box, max_size=3)), check, count)
 
 
