@@ -59,7 +59,7 @@ def main(config: PredictConfig, detector_config: DetectorConfig, protocol: Evalu
         if source.passed_over:
             print(f"passed over, being no pictures: {describe_kinds(source.passed_over)}")
     if summary.faults:
-        print(f"not everything was done: faults reported above: {len(summary.faults)}")
+        print(f"not everything was done: {len(summary.faults)} faults, reported above")
     return 1 if summary.faults else 0
 
 

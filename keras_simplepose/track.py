@@ -47,7 +47,7 @@ def main(
     if summary.video:
         print(f"video: {summary.video}")
     if summary.faults:
-        print(f"not everything was done: faults reported above: {len(summary.faults)}")
+        print(f"not everything was done: {len(summary.faults)} faults, reported above")
     return 1 if summary.faults else 0
 
 

@@ -13,6 +13,9 @@ from keras_simplepose.utils.files import refuse_pipe
 
 DEEPEST = 100  # Lists and tables in one another; annotations have six. ijson's memory grows with the square of it.
 
+_OPENING = np.frombuffer(b"[{", np.uint8)
+_BRACKETS = np.frombuffer(b"[{]}", np.uint8)
+
 
 class NotStreamable(Exception):
     """The file is no JSON, or holds what JSON does not have, such as NaN; `files.read_json` knows or says more."""
@@ -51,11 +54,12 @@ class _Shallow:
 
     def read(self, count: int = -1) -> bytes:
         content = self._file.read(count)
-        if content and not self._is_checked:
-            bytes_ = np.frombuffer(content, np.uint8)
-            opened = (bytes_ == ord("[")) | (bytes_ == ord("{"))
-            closed = (bytes_ == ord("]")) | (bytes_ == ord("}"))
-            levels = self._level + np.cumsum(opened.astype(np.int64) - closed)
+        if self._is_checked:
+            return content
+        characters = np.frombuffer(content, np.uint8)
+        brackets = characters[np.isin(characters, _BRACKETS)]
+        if brackets.size:
+            levels = self._level + np.cumsum(np.where(np.isin(brackets, _OPENING), 1, -1))
             lowest = np.minimum(self._lowest, np.minimum.accumulate(levels))
             self._level, self._lowest = int(levels[-1]), int(lowest[-1])
             if (levels - lowest).max() > DEEPEST:  # Unless brackets are in strings, which only a parser tells.
