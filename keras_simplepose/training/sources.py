@@ -81,13 +81,15 @@ def _patch_source(config: TrainingConfig, spec: PoseSpec) -> PatchSource:
         persons = persons.limited(data.maximum_persons)
     if not persons.persons:
         raise UserError(f"{data.annotations}: no person with a labelled keypoint ({persons.summary()})")
+    if not data.skip_damaged:
+        _check_presence(persons, data.images)
     settings = PatchSettings.for_training(spec.input_size, config.augmentation, spec.skeleton.upper_body)
     return ImageSource(persons, Path(data.images), settings, data.skip_damaged, ImageReading(data.orientation))
 
 
 def _annotations(data: TrainingDataConfig, annotations: str, images: str, spec: PoseSpec) -> PersonSet:
     check_image_folder(images)
-    persons = load_annotations(
+    return load_annotations(
         annotations,
         images,
         spec.skeleton,
@@ -95,9 +97,6 @@ def _annotations(data: TrainingDataConfig, annotations: str, images: str, spec: 
         boxes_from_keypoints=data.boxes_from_keypoints,
         follow_paths=data.follow_paths,
     )
-    if not data.skip_damaged:
-        _check_presence(persons, images)
-    return persons
 
 
 def _check_presence(persons: PersonSet, folder: str) -> None:
@@ -120,6 +119,8 @@ def validation_source(data: TrainingDataConfig, spec: PoseSpec) -> ImageSource |
     persons = _annotations(data, data.validation_annotations, data.validation_images, spec)
     if not persons.persons:
         raise UserError(f"{persons.path}: no person with a labelled keypoint ({persons.summary()})")
+    if not data.skip_damaged:
+        _check_presence(persons, data.validation_images)
     settings = PatchSettings.for_validation(spec.input_size)
     return ImageSource(
         persons, Path(data.validation_images), settings, data.skip_damaged, ImageReading(data.orientation)

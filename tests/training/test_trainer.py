@@ -294,6 +294,25 @@ def test_missing_annotations_are_named(data, tmp_path):
         training_source(config, PoseSpec(COCO17, (64, 64), (4, 4), 2.0))
 
 
+def test_only_the_images_that_are_trained_on_must_be_there(data, tmp_path):
+    spec = PoseSpec(COCO17, (64, 64), (4, 4), 2.0)
+    persons = training_source(configuration(data, tmp_path), spec).persons
+    first = persons.images[next(iter(persons.limited(1).by_image()))].file_name
+    (tmp_path / "part").mkdir()
+    shutil.copy(Path(data.images) / first, tmp_path / "part" / first)
+    part = dataclasses.replace(data, images=str(tmp_path / "part"))
+
+    def source(**options):
+        config = configuration(dataclasses.replace(part, **options), tmp_path)
+        return training_source(
+            dataclasses.replace(config, optimization=dataclasses.replace(config.optimization, batch_size=1)), spec
+        )
+
+    with pytest.raises(UserError, match="there is no such image"):
+        source()
+    assert source(maximum_persons=1).count == 1 and source(skip_damaged=True).count > 1
+
+
 def test_a_batch_larger_than_the_data_is_refused(data, tmp_path):
     config = configuration(data, tmp_path)
     large = dataclasses.replace(config.optimization, batch_size=1_000_000)
