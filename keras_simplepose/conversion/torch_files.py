@@ -270,7 +270,6 @@ def write_checkpoint(tensors: Mapping[str, np.ndarray], path: str | Path) -> Non
         torch, buffer = import_torch(), io.BytesIO()
         torch.save({name: torch.from_numpy(value) for name, value in contiguous.items()}, buffer)
         content = buffer.getvalue()
-    with atomic_path(
-        path
-    ) as temporary:  # Which knows what a full disk says; PyTorch's writer has its own errors for it.
+    # Through memory: `atomic_path` knows what a full disk says, PyTorch's writer has errors of its own for it.
+    with atomic_path(path) as temporary:
         temporary.write_bytes(content)

@@ -9,7 +9,7 @@ import numpy as np
 from keras_simplepose.utils.errors import UserError
 
 LARGEST = 1e7  # Pixels: more than any image has, and float32 still tells them apart.
-SMALLEST = 1e-3  # Pixels of a box's longer side: of less the crop's affine cannot be inverted in float32.
+SMALLEST = 1e-3  # Pixels of a box's longer side: less is nobody, and far less overflows the crop's affine.
 
 
 @dataclass(frozen=True, eq=False)

@@ -112,7 +112,7 @@ def export(
 
 
 def _check_space(model: keras.Model, copies: Mapping[Path, int]) -> None:
-    """Refuses folders without room for so many copies of the weights: TensorFlow was seen to hang at a disk's end."""
+    """Refuses folders without room for so many copies of the weights, before TensorFlow writes a part of them."""
     size = sum(weight.numpy().nbytes for weight in model.weights)
     for folder, count in copies.items():
         free = shutil.disk_usage(folder).free

@@ -245,7 +245,7 @@ def test_an_output_that_cannot_be(case, kind, right, tmp_path, capsys):
     assert given.read_bytes() == b"a user's"
 
 
-# TensorFlow was seen to hang once in ten over a SavedModel it could not write; export looks for room first.
+# Of twelve runs one did not end, probably in this case, without a trace of why; export looks for room first.
 SEEN_TO_HANG = [pytest.param(case, marks=pytest.mark.slow) if case == "export/output" else case for case in OUTPUTS]
 
 
